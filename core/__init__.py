@@ -1,0 +1,1 @@
+"""Genrescope's domain: movies in, clusters out. What each module may import is in docs/architecture.md."""
