@@ -1,0 +1,216 @@
+"""The same job without a browser: `python -m core cluster | embed | encoders`.
+
+Results go to files, progress and errors to stderr. Bad input ends with one line and exit status 2, and leaves
+nothing half-written behind.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from core import analysis, clustering, embeddings, encoders, exports, movies, worker
+from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, Space
+from core.embeddings import EncoderError, Float32
+from core.encoders import Encoder
+from core.movies import Catalogue, CatalogueError
+from core.recipes import DEFAULT_K, MAX_SEED
+from core.sources import SourceError
+from core.vectors import DEFAULT_VECTORS, VectorStore
+from core.worker import Progress
+
+BAD_INPUT = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        _check_outputs(options)
+        options.run(options)
+    except (SourceError, CatalogueError, EncoderError, ValueError, OSError) as error:
+        sentence = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        print(f"genrescope: {named}{' '.join(sentence.split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("genrescope: stopped; vectors that were finished are kept.", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Say what is wrong in one line; the usage is there for --help."""
+        self.exit(BAD_INPUT, f"genrescope: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m core", description="Cluster a movie catalogue by what its genres mean.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    cluster = commands.add_parser("cluster", help="write one row a film with its cluster")
+    cluster.add_argument("--k", type=_whole(MIN_CLUSTERS, MAX_CLUSTERS), default=DEFAULT_K, help="number of clusters")
+    cluster.add_argument("--seed", type=_whole(0, MAX_SEED), default=0, help="where k-means starts")
+    cluster.add_argument("--out", type=Path, required=True, help="a .parquet or .csv file")
+    cluster.add_argument("--report", type=Path, help="a .json file for the figures")
+    cluster.set_defaults(run=_cluster)
+    embed = commands.add_parser("embed", help="fill the vector store")
+    embed.add_argument("--out", type=Path, help="also write text and vector to a .parquet file")
+    embed.set_defaults(run=_embed)
+    for command in (cluster, embed):
+        command.add_argument(
+            "--movies", type=Path, help="a .parquet, .csv or .duckdb file instead of the shipped films"
+        )
+        command.add_argument("--encoder", default=encoders.DEFAULT_ENCODER, help="see: python -m core encoders")
+    listing = commands.add_parser("encoders", help="list the encoders")
+    listing.set_defaults(run=_encoders, out=None)
+    return parser
+
+
+def _whole(low: int, high: int):  # type: ignore[no-untyped-def]  # argparse calls it with the text
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.lstrip("-").isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"“{text}” is not a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse a file name that could not be written before any work is done."""
+    endings = {"out": exports.ENDINGS if options.command == "cluster" else (".parquet",), "report": (".json",)}
+    for name, allowed in endings.items():
+        path: Path | None = getattr(options, name, None)
+        if path is None:
+            continue
+        if path.suffix.lower() not in allowed:
+            raise ValueError(f"--{name} {path.name} must end in {' or '.join(allowed)}.")
+        if not path.parent.is_dir():
+            raise ValueError(f"--{name} {path}: the folder {path.parent} does not exist.")
+
+
+def _cluster(options: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    encoder = encoders.get(options.encoder)
+    catalogue = _open(options)
+    loaded = time.perf_counter()
+    vectors, facts = _vectors(catalogue, encoder)
+    documents = _space(catalogue, encoder, vectors)
+    embedded = time.perf_counter()
+    found = analysis.analyse(catalogue, documents, options.k, options.seed)
+    table = exports.clustered_films(catalogue.rows(), found, documents.xy)
+    clustered = time.perf_counter()
+    if notice := found.notice():
+        print(f"genrescope: {notice}", file=sys.stderr)
+    report = {
+        "movies": found.counts.movies,
+        "clustered": found.counts.clustered,
+        "without_genres": found.counts.without_genres,
+        "genre_lists": found.n_lists,
+        "catalogue": catalogue.name,
+        "fingerprint": catalogue.fingerprint,
+        "encoder": encoder.id,
+        "revision": encoder.revision,
+        "device": facts.get("device"),
+        "device_reason": facts.get("reason"),
+        "dtype": facts.get("dtype", "float32"),
+        "k": found.clustering.n_clusters,
+        "k_requested": options.k,
+        "seed": options.seed,
+        "inertia": found.clustering.inertia,
+        "silhouette": _number(found.silhouette.overall),
+        "coherence": _number(found.coherence.overall),
+        "clusters": [
+            {
+                "cluster": i,
+                "name": name.text,
+                "movies": int(found.clustering.sizes[i]),
+                "silhouette": _number(found.silhouette.clusters[i]),
+                "coherence": _number(found.coherence.clusters[i]),
+            }
+            for i, name in enumerate(found.names)
+        ],
+    }
+    exports.write(table, options.out)
+    report["seconds"] = {
+        "load": round(loaded - started, 3),
+        "embed": round(embedded - loaded, 3),
+        "cluster": round(clustered - embedded, 3),
+        "total": round(time.perf_counter() - started, 3),
+    }
+    if options.report:
+        exports.write_bytes(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n", options.report)
+    print(
+        f"{found.counts.clustered:,} of {found.counts.movies:,} films in {found.clustering.n_clusters} clusters, "
+        f"written to {options.out.name}.",
+        file=sys.stderr,
+    )
+
+
+def _embed(options: argparse.Namespace) -> None:
+    encoder = encoders.get(options.encoder)
+    catalogue = _open(options)
+    vectors, _ = _vectors(catalogue, encoder)
+    ready = embeddings.post_process(vectors, encoder)
+    if options.out:
+        column = pa.array(list(ready), pa.list_(pa.float32()))
+        exports.write(pa.table({"text": list(catalogue.genre_lists), "vector": column}), options.out)
+    print(f"{len(ready):,} genre lists have vectors of {encoder.id}.", file=sys.stderr)
+
+
+def _encoders(options: argparse.Namespace) -> None:
+    print("id\tdimension\tparameters\tlicence\trevision\tnote")
+    for encoder in encoders.ENCODERS.values():
+        dimension = str(encoder.dimension) if encoder.dimension else "number of genres"
+        fields = (
+            encoder.id,
+            dimension,
+            f"{encoder.parameters:,}",
+            encoder.license,
+            encoder.revision or "-",
+            encoder.note,
+        )
+        print("\t".join(fields))
+
+
+def _open(options: argparse.Namespace) -> Catalogue:
+    chosen = options.movies or os.environ.get("GENRESCOPE_MOVIES") or movies.SHIPPED
+    return movies.open_catalogue(Path(chosen).expanduser())
+
+
+def _vectors(catalogue: Catalogue, encoder: Encoder) -> tuple[Float32, dict[str, str]]:
+    """Return the vectors of all genre lists as the encoder gave them, and how they were made."""
+    if encoder.kind == "multi-hot":
+        return embeddings.multi_hot(catalogue.genre_lists), {}
+    store = VectorStore(Path(os.environ.get("GENRESCOPE_VECTORS") or DEFAULT_VECTORS).expanduser())
+    facts = worker.work(encoder, catalogue.genre_lists, store, _say)
+    return store.load(encoders.key(encoder), catalogue.genre_lists), facts
+
+
+def _space(catalogue: Catalogue, encoder: Encoder, vectors: Float32) -> Space:
+    return clustering.space(embeddings.post_process(vectors, encoder), catalogue.weights())
+
+
+def _say(progress: Progress) -> None:
+    if progress.state == "loading":
+        print("Loading the model.", file=sys.stderr)
+    elif progress.texts_per_second is not None and progress.seconds_left is not None:
+        print(
+            f"{progress.done:,} of {progress.total:,} genre lists encoded, {progress.texts_per_second:,.0f} texts a "
+            f"second, {progress.seconds_left:.1f} s left.",
+            file=sys.stderr,
+        )
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN: what is not defined is null."""
+    return None if value != value else float(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The way from vectors to a result, in one place for the app and the command line."""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core import clustering, diagnostics, explain
+from core.clustering import Clustering, Name, Space
+from core.diagnostics import Score
+from core.movies import Catalogue, Counts, Filters
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """A clustering of the films under the filters, with its names and figures.
+
+    weights (n,): films of each genre list. genres: a row for each cluster and genre (`explain.genre_table`).
+    seconds: what it took to cluster and to measure.
+    """
+
+    counts: Counts
+    weights: IntArray
+    clustering: Clustering
+    names: tuple[Name, ...]
+    silhouette: Score
+    coherence: Score
+    genres: pd.DataFrame
+    seconds: float
+
+    @property
+    def n_lists(self) -> int:
+        """Genre lists with at least one film."""
+        return int((self.weights > 0).sum())
+
+    def notice(self) -> str | None:
+        """Say why there are fewer clusters than were asked for, if so."""
+        found, asked = self.clustering.n_clusters, self.clustering.requested
+        if found == 0:
+            return "No film under these filters has a genre, so there is nothing to cluster."
+        if found < asked:
+            return (
+                f"There are {found} clusters instead of {asked}, because these films have only {found} different "
+                f"genre {'list' if found == 1 else 'lists'} that the encoder tells apart."
+            )
+        return None
+
+
+def analyse(
+    catalogue: Catalogue, documents: Space, n_clusters: int, random_state: int = 0, filters: Filters | None = None
+) -> Analysis:
+    """Cluster the films under the filters, name the clusters and measure them.
+
+    `documents` is in the order of the catalogue's genre lists.
+    """
+    started = time.perf_counter()
+    filters = filters or Filters()
+    weights = catalogue.weights(filters)
+    found = clustering.fit(documents, weights, n_clusters, random_state)
+    matrix, genres = explain.membership(catalogue.genre_lists)
+    films = explain.genre_films(matrix, weights, found.labels)
+    total = max(int(weights.sum()), 1)
+    shares = films / np.maximum(found.sizes, 1)[:, None]
+    figures = Analysis(
+        counts=catalogue.counts(filters),
+        weights=weights,
+        clustering=found,
+        names=clustering.name_clusters(shares, films.sum(axis=0) / total, genres),
+        silhouette=diagnostics.silhouette(documents.vectors, weights, found.labels),
+        coherence=diagnostics.coherence(matrix, weights, found.labels),
+        genres=explain.genre_table(matrix, genres, weights, found.labels),
+        seconds=0.0,
+    )
+    return replace(figures, seconds=time.perf_counter() - started)
+
+
+def list_table(catalogue: Catalogue, analysis: Analysis, xy: NDArray[np.float64]) -> pd.DataFrame:
+    """Return a row for each genre list with films under the filters, most films first.
+
+    Columns: list_id, genre_list, n_movies, cluster, name (of the cluster), x, y, distance, margin, runner_up,
+    runner_up_name (empty where there is none), silhouette.
+    """
+    here = np.flatnonzero(analysis.weights > 0)
+    found = analysis.clustering
+    names = np.array([*(name.text for name in analysis.names), ""], dtype=object)
+    return pd.DataFrame(
+        {
+            "list_id": here,
+            "genre_list": np.array(catalogue.genre_lists, dtype=object)[here],
+            "n_movies": analysis.weights[here],
+            "cluster": found.labels[here],
+            "name": names[found.labels[here]],
+            "x": xy[here, 0],
+            "y": xy[here, 1],
+            "distance": found.distance[here],
+            "margin": found.margin[here],
+            "runner_up": found.runner_up[here],
+            "runner_up_name": names[found.runner_up[here]],
+            "silhouette": analysis.silhouette.documents[here],
+        }
+    ).sort_values(["n_movies", "list_id"], ascending=[False, True], ignore_index=True)
+
+
+def cluster_table(analysis: Analysis, lists: pd.DataFrame, measures: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a cluster: what the overview's table, map badges and bars show.
+
+    lists is `list_table`, measures is `Catalogue.cluster_measures`. Columns: cluster, name, label, leading_genre,
+    n_movies, share (of the films with genres), top_genres (with lift), coherence, silhouette, x and y (median over
+    films), and the columns of measures.
+    """
+    sizes = analysis.clustering.sizes
+    middle = lists.groupby("cluster")[["x", "y", "n_movies"]].apply(_middle)
+    table = pd.DataFrame(
+        {
+            "cluster": np.arange(len(sizes)),
+            "name": [name.text for name in analysis.names],
+            "label": [f"{i} {name.text}" for i, name in enumerate(analysis.names)],
+            "leading_genre": [name.genres[0] if name.genres else "" for name in analysis.names],
+            "share": sizes / max(int(sizes.sum()), 1),
+            "top_genres": [top_genres(analysis.genres, i) for i in range(len(sizes))],
+            "coherence": analysis.coherence.clusters,
+            "silhouette": analysis.silhouette.clusters,
+        }
+    )
+    return table.join(middle, on="cluster").merge(measures, on="cluster", how="left")
+
+
+def _middle(lists: pd.DataFrame) -> pd.Series:
+    """Return where half of a cluster's films lie on either side, in x and in y."""
+    half = lists["n_movies"].sum() / 2
+    found = {}
+    for axis in ("x", "y"):
+        ordered = lists.sort_values(axis, kind="stable")
+        found[axis] = ordered[axis].iloc[int(np.searchsorted(ordered["n_movies"].cumsum(), half))]
+    return pd.Series(found)
+
+
+def top_genres(genres: pd.DataFrame, cluster: int, n: int = 4) -> str:
+    """Name the genres that most films of a cluster have, each with its lift, most frequent first."""
+    mine = genres[(genres["cluster"] == cluster) & (genres["n_cluster"] > 0)]
+    rows = mine.sort_values(["n_cluster", "genre"], ascending=[False, True]).head(n)
+    return ", ".join(f"{row.genre} {row.share:.0%} (×{row.lift:.1f})" for row in rows.itertuples())

@@ -1,0 +1,211 @@
+"""Every cached function of the app: what is kept, for whom, and how much of it.
+
+Keys are identities (fingerprint, encoder id, k, seed, filters), never arrays or frames: Streamlit hashes large ones
+by sample. Shared arrays are read-only. What is passed with a leading underscore is not part of the key.
+"""
+
+import atexit
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from streamlit.errors import StreamlitSecretNotFoundError
+
+from core import analysis as analysis_module
+from core import charts, clustering, embeddings, encoders, explain, movies
+from core.analysis import Analysis
+from core.clustering import FloatArray, Space
+from core.encoders import Encoder
+from core.movies import Catalogue, Counts, Filters, Options
+from core.recipes import Settings
+from core.vectors import DEFAULT_VECTORS, VectorStore
+from core.worker import Worker
+
+T = TypeVar("T")
+
+
+def setting(name: str) -> str | None:
+    """Return a deployer's setting: the environment variable of that name, else the Streamlit secret."""
+    if os.environ.get(name):
+        return os.environ[name]
+    try:
+        value = st.secrets.get(name)
+    except StreamlitSecretNotFoundError:
+        return None
+    return str(value) if value else None
+
+
+def catalogue() -> Catalogue:
+    """Return the catalogue, opened anew when its file has changed. Raises SourceError."""
+    path = Path(setting("GENRESCOPE_MOVIES") or movies.SHIPPED).expanduser()
+    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
+    return _catalogue(path, stamp)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Opening the catalogue")
+def _catalogue(path: Path, stamp: tuple[int, int] | None) -> Catalogue:
+    return movies.open_catalogue(path)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> VectorStore:
+    """Return the vector store of this server."""
+    return VectorStore(Path(setting("GENRESCOPE_VECTORS") or DEFAULT_VECTORS).expanduser())
+
+
+@st.cache_resource(show_spinner=False)
+def worker() -> Worker:
+    """Return the one worker of this server; its process ends with the server's."""
+    found = Worker(store())
+    atexit.register(found.close)
+    return found
+
+
+def is_ready(catalogue: Catalogue, encoder: Encoder) -> bool:
+    """Tell whether every genre list of the catalogue has a vector of this encoder."""
+    if encoder.kind == "multi-hot":
+        return True
+    return not store().missing(encoders.key(encoder), catalogue.genre_lists)
+
+
+def documents(catalogue: Catalogue, encoder_id: str) -> Space:
+    """Return the catalogue's genre lists as points of an encoder's space. They must be ready."""
+    return _documents(catalogue, catalogue.fingerprint, encoder_id)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _documents(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> Space:
+    encoder = encoders.get(encoder_id)
+    if encoder.kind == "multi-hot":
+        vectors = embeddings.multi_hot(_catalogue.genre_lists)
+    else:
+        vectors = store().load(encoders.key(encoder), _catalogue.genre_lists)
+    return _frozen(clustering.space(embeddings.post_process(vectors, encoder), _catalogue.weights()))
+
+
+def tsne(catalogue: Catalogue, encoder_id: str) -> FloatArray:
+    """Return the t-SNE map of an encoder's space, shape (genre lists, 2)."""
+    return _tsne(catalogue, catalogue.fingerprint, encoder_id)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder")
+def _tsne(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> FloatArray:
+    return _frozen(clustering.tsne(documents(_catalogue, encoder_id)))
+
+
+def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
+    """Return the clustering of the films under the settings, with its names and figures."""
+    return _analysis(catalogue, catalogue.fingerprint, settings)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
+    space = documents(_catalogue, settings.encoder)
+    return _frozen(
+        analysis_module.analyse(_catalogue, space, settings.n_clusters, settings.random_state, settings.filters)
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _options(_catalogue: Catalogue, fingerprint: str) -> Options:
+    return _catalogue.options()
+
+
+def options(catalogue: Catalogue) -> Options:
+    """Return what the filters can be set to."""
+    return _options(catalogue, catalogue.fingerprint)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _counts(_catalogue: Catalogue, fingerprint: str, filters: Filters) -> Counts:
+    return _catalogue.counts(filters)
+
+
+def counts(catalogue: Catalogue, filters: Filters) -> Counts:
+    """Return how many films the filters leave."""
+    return _counts(catalogue, catalogue.fingerprint, filters)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _cluster_measures(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
+    labels = analysis(_catalogue, settings).clustering.labels
+    return _catalogue.cluster_measures(labels, settings.filters)
+
+
+def cluster_measures(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
+    """Return a row a cluster with the median of every measure (`Catalogue.cluster_measures`)."""
+    return _cluster_measures(catalogue, catalogue.fingerprint, settings)
+
+
+def tables(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the genre lists (`list_table`) on a map and the clusters (`cluster_table`) with their colours."""
+    return _tables(catalogue, catalogue.fingerprint, settings, layout)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _tables(
+    _catalogue: Catalogue, fingerprint: str, settings: Settings, layout: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    found = analysis(_catalogue, settings)
+    space = documents(_catalogue, settings.encoder)
+    xy = tsne(_catalogue, settings.encoder) if layout == "t-SNE" else space.xy
+    lists = analysis_module.list_table(_catalogue, found, xy)
+    clusters = analysis_module.cluster_table(found, lists, cluster_measures(_catalogue, settings))
+    colors = charts.cluster_colors(clusters["leading_genre"].tolist())
+    return lists, clusters.assign(color=colors, text_color=[charts.readable_on(color) for color in colors])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _spread(_catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int) -> pd.DataFrame:
+    labels = analysis(_catalogue, settings).clustering.labels
+    return _catalogue.spread(labels, cluster, settings.filters)
+
+
+def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFrame:
+    """Return the quartiles of every measure in a cluster and in the catalogue (`Catalogue.spread`)."""
+    return _spread(catalogue, catalogue.fingerprint, settings, cluster)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _stand_outs(
+    _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, column: str
+) -> tuple[pd.DataFrame, int]:
+    labels = analysis(_catalogue, settings).clustering.labels
+    counted, n_cluster, n_all = _catalogue.shares(column, labels, cluster, settings.filters)
+    return explain.standing_out(counted, n_cluster, n_all), n_cluster
+
+
+def stand_outs(catalogue: Catalogue, settings: Settings, cluster: int, column: str) -> tuple[pd.DataFrame, int]:
+    """Return what a cluster has more of (`explain.standing_out`), and how many of its films have the column."""
+    return _stand_outs(catalogue, catalogue.fingerprint, settings, cluster, column)
+
+
+@st.cache_data(max_entries=128, show_spinner=False)
+def _year_shares(
+    _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, genres: tuple[str, ...]
+) -> pd.DataFrame:
+    labels = analysis(_catalogue, settings).clustering.labels
+    years = _catalogue.years(labels, cluster, genres, settings.filters)
+    return explain.year_shares(years)
+
+
+def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: tuple[str, ...]) -> pd.DataFrame:
+    """Return the share of each year's films in a cluster and with all the genres (`explain.year_shares`)."""
+    return _year_shares(catalogue, catalogue.fingerprint, settings, cluster, genres)
+
+
+def _frozen(value: T) -> T:
+    """Make the arrays of a shared value read-only, so that no session can change what another one sees."""
+    fields: list[Any] = [value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    for field in fields:
+        if isinstance(field, np.ndarray):
+            field.flags.writeable = False
+        elif dataclasses.is_dataclass(field):
+            _frozen(field)
+    return value

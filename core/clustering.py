@@ -1,0 +1,251 @@
+"""Weighted k-means over genre lists, in an order, with names and on a map that stay put.
+
+Each genre list stands for all its films: `sample_weight` is its n_movies, so the fit is the k-means of all films.
+Arrays are in the order of the catalogue's genre lists; a list without films under the filters has the label -1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+MIN_CLUSTERS, MAX_CLUSTERS = 2, 50
+N_INIT = 10
+N_COMPONENTS = 128
+MIN_NAME_SHARE = 0.25
+NAME_CUT = 0.35
+NAME_GENRES = 3
+TSNE_COMPONENTS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Documents ready to be clustered: `vectors` (n, d), `components` (n, at most 128) and a map `xy` (n, 2).
+
+    `components` are the leading principal components over all films; they are where k-means looks for its start,
+    never where it is measured. `same` (n,) has one number for each distinct vector.
+    """
+
+    vectors: FloatArray
+    components: FloatArray
+    xy: FloatArray
+    same: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Clustering:
+    """The result of a fit. Cluster 0 has the most films.
+
+    labels (n,): cluster of each genre list, -1 where it has no film. centers (n_clusters, d). sizes (n_clusters,):
+    films. inertia: sum over films of the squared distance to the own centre. distance, runner_up, margin (n,):
+    distance to the own centre, the second nearest cluster (-1 if there is none) and
+    (distance to the runner-up centre - own distance) / distance to the runner-up centre, NaN where undefined.
+    requested: the k that was asked for; it is larger than n_clusters where there are too few distinct vectors.
+    """
+
+    labels: IntArray
+    centers: FloatArray
+    sizes: IntArray
+    inertia: float
+    distance: FloatArray
+    runner_up: IntArray
+    margin: FloatArray
+    requested: int
+    random_state: int
+
+    @property
+    def n_clusters(self) -> int:
+        """How many clusters there are."""
+        return len(self.sizes)
+
+
+def space(vectors: NDArray[np.float32], weights: IntArray) -> Space:
+    """Prepare L2-normalised vectors (n, d): principal components over all films, weighted by n_movies (n,).
+
+    Components are ordered by variance, and each is turned so that its largest loading is positive: the map looks
+    the same at every start.
+    """
+    exact = np.ascontiguousarray(vectors, dtype=np.float64)
+    total = max(int(weights.sum()), 1)
+    with threadpool_limits(limits=1):
+        centred = exact - (weights @ exact) / total
+        covariance = (centred * weights[:, None]).T @ centred / total
+        axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :N_COMPONENTS]
+        if axes.size:
+            axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
+        components = np.ascontiguousarray(centred @ axes)
+    xy = np.zeros((len(exact), 2))
+    width = min(2, components.shape[1])
+    xy[:, :width] = components[:, :width]
+    same = np.unique(exact, axis=0, return_inverse=True)[1].reshape(-1) if len(exact) else np.zeros(0, np.int64)
+    return Space(vectors=exact, components=components, xy=xy, same=same)
+
+
+def tsne(documents: Space, random_state: int = 0) -> FloatArray:
+    """Lay the documents out by t-SNE, shape (n, 2): near ones stay near, far distances mean little.
+
+    Source: van der Maaten and Hinton (2008). It starts from the principal components, so it can be repeated.
+    Fewer than four documents have no t-SNE; they keep their principal components.
+    """
+    n = len(documents.xy)
+    if n < 4:
+        return documents.xy
+    start = documents.xy / max(float(documents.xy[:, 0].std()), 1e-12) * 1e-4
+    model = TSNE(
+        n_components=2,
+        perplexity=min(30.0, (n - 1) / 3),
+        init=start,
+        learning_rate="auto",
+        random_state=random_state,
+        n_jobs=1,
+    )
+    return np.asarray(model.fit_transform(documents.components[:, :TSNE_COMPONENTS]), dtype=np.float64)
+
+
+def fit(
+    documents: Space, weights: IntArray, n_clusters: int, random_state: int = 0, n_init: int = N_INIT
+) -> Clustering:
+    """Cluster the documents by k-means weighted with n_movies, shape (n,).
+
+    The best of `n_init` k-means++ starts on the principal components is carried on by Lloyd's iterations on the
+    vectors themselves until nothing moves: labels, centres and inertia are those of the full vectors. k is lowered
+    to the number of distinct vectors with films. One thread: two cost more than they bring at this size.
+    """
+    here = np.flatnonzero(weights > 0)
+    vectors, sample_weight = documents.vectors[here], weights[here].astype(np.float64)
+    if len(here) == 0:
+        return _empty(documents, n_clusters, random_state)
+    k = min(n_clusters, len(np.unique(documents.same[here])))
+    with threadpool_limits(limits=1):
+        first = KMeans(k, n_init=n_init, random_state=random_state).fit(
+            documents.components[here], sample_weight=sample_weight
+        )
+        start = _means(vectors, sample_weight, first.labels_.astype(np.int64), k)
+        final = KMeans(k, init=start, n_init=1, tol=0.0).fit(vectors, sample_weight=sample_weight)
+        found = _by_films(final.labels_.astype(np.int64), weights[here])
+        centers = _means(vectors, sample_weight, found, int(found.max()) + 1)
+        squared = _squared_distances(vectors, centers)
+    labels = np.full(len(weights), -1, dtype=np.int64)
+    labels[here] = found
+    inertia = float(sample_weight @ squared[np.arange(len(here)), found])
+    sizes = np.bincount(found, weights=weights[here]).astype(np.int64)
+    distance, runner_up, margin = _margins(len(weights), here, found, np.sqrt(squared))
+    return Clustering(labels, centers, sizes, inertia, distance, runner_up, margin, n_clusters, random_state)
+
+
+def _empty(documents: Space, n_clusters: int, random_state: int) -> Clustering:
+    n, d = documents.vectors.shape
+    nothing = np.full(n, np.nan)
+    none = np.full(n, -1, dtype=np.int64)
+    return Clustering(
+        labels=none, centers=np.zeros((0, d)), sizes=np.zeros(0, dtype=np.int64), inertia=0.0,
+        distance=nothing, runner_up=none.copy(), margin=nothing.copy(), requested=n_clusters,
+        random_state=random_state,
+    )  # fmt: skip
+
+
+def _means(vectors: FloatArray, weights: FloatArray, labels: IntArray, k: int) -> FloatArray:
+    """Return the weighted mean of each cluster's vectors, shape (k, d)."""
+    share = np.zeros((k, len(vectors)))
+    share[labels, np.arange(len(vectors))] = weights
+    return np.asarray(share @ vectors / np.maximum(share.sum(axis=1, keepdims=True), 1e-300))
+
+
+def _by_films(labels: IntArray, weights: IntArray) -> IntArray:
+    """Renumber labels so that cluster 0 has the most films; equal ones keep the order of their first genre list."""
+    _, first, compact = np.unique(labels, return_index=True, return_inverse=True)
+    films = np.bincount(compact, weights=weights)
+    order = np.lexsort((first, -films))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[compact]
+
+
+def _squared_distances(vectors: FloatArray, centers: FloatArray) -> FloatArray:
+    """Return squared Euclidean distances, shape (n, k), never below zero."""
+    squared = (vectors**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)[None] - 2 * vectors @ centers.T
+    return np.asarray(np.maximum(squared, 0.0))
+
+
+def _margins(n: int, here: IntArray, found: IntArray, distances: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
+    """Return distance to the own centre, runner-up and margin for all n documents."""
+    distance, margin = np.full(n, np.nan), np.full(n, np.nan)
+    runner_up = np.full(n, -1, dtype=np.int64)
+    rows = np.arange(len(here))
+    own = distances[rows, found]
+    distance[here] = own
+    if distances.shape[1] > 1:
+        others = distances.copy()
+        others[rows, found] = np.inf
+        second = others.argmin(axis=1)
+        runner_up[here] = second
+        away = others[rows, second]
+        margin[here] = np.divide(away - own, away, out=np.zeros_like(own), where=away > 0)
+    return distance, runner_up, margin
+
+
+@dataclass(frozen=True)
+class Name:
+    """A cluster's name and the genres it is made of, the leading one first (empty if no film has any)."""
+
+    text: str
+    genres: tuple[str, ...]
+
+
+def name_clusters(shares: FloatArray, catalogue: FloatArray, genres: Sequence[str]) -> tuple[Name, ...]:
+    """Name each cluster by the genres it has more of than the catalogue, no two alike.
+
+    shares (k, genres): share of each cluster's films that have a genre; catalogue (genres,): the same over all
+    films. A genre counts if at least a quarter of the cluster's films have it and its lift is above 1; it is
+    ranked by its part in the Kullback-Leibler divergence of cluster from catalogue, p log(p / q), and those with
+    at least 35 % of the leading one's part are named, three at the most. Where two clusters would be called the
+    same, the smaller one is told apart by its next genre, or else by a number.
+    """
+    names: list[Name] = []
+    for share in shares:
+        ranked = _ranked_genres(share, catalogue, genres)
+        names.append(_distinct(ranked, {name.text for name in names}))
+    return tuple(names)
+
+
+def _ranked_genres(share: FloatArray, catalogue: FloatArray, genres: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return every genre of the cluster in naming order, each with whether it belongs in the name by itself."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.where(share > 0, share * np.log(share / catalogue), -np.inf)
+    eligible = (share >= MIN_NAME_SHARE) & (part > 0)
+    # Without any eligible genre the commonest one speaks for the cluster.
+    score = np.where(eligible, part, -1 / np.maximum(share, 1e-12))
+    order = [int(i) for i in np.lexsort((np.arange(len(share)), -score)) if share[i] > 0]
+    leading = part[order[0]] if order and eligible[order[0]] else np.inf
+    return [(genres[i], bool(eligible[i] and part[i] >= NAME_CUT * leading)) for i in order]
+
+
+def _distinct(ranked: Sequence[tuple[str, bool]], taken: set[str]) -> Name:
+    """Take as many genres as it needs for a name that no larger cluster has."""
+    ordered = tuple(genre for genre, _ in ranked)
+    if not ordered:
+        return _numbered(Name("No genres", ()), taken)
+    count = max(1, min(NAME_GENRES, sum(belongs for _, belongs in ranked)))
+    for n in range(count, len(ordered) + 1):
+        name = Name(_joined(ordered[:n]), ordered[:n])
+        if name.text not in taken:
+            return name
+    return _numbered(Name(_joined(ordered[:count]), ordered[:count]), taken)
+
+
+def _numbered(name: Name, taken: set[str]) -> Name:
+    text, number = name.text, 2
+    while text in taken:
+        text, number = f"{name.text} ({number})", number + 1
+    return replace(name, text=text)
+
+
+def _joined(genres: Sequence[str]) -> str:
+    return genres[0] if len(genres) == 1 else f"{', '.join(genres[:-1])} & {genres[-1]}"

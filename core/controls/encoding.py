@@ -1,0 +1,96 @@
+"""The wait for vectors: how far the job is, how to stop it, and what to do when it fails."""
+
+import streamlit as st
+
+from core import cache, encoders
+from core.controls.words import plain
+from core.movies import Catalogue
+from core.recipes import Settings
+from core.worker import Progress
+
+
+def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
+    """Return when the genre lists have vectors; until then show how far they are, and stop the run."""
+    encoder = encoders.get(settings.encoder)
+    if cache.is_ready(catalogue, encoder):
+        if encoder.kind == "transformer" and cache.store().in_memory(encoders.key(encoder)):
+            st.sidebar.caption(
+                "The folder for vectors cannot be written, so they stay in memory and are made anew at the next start."
+            )
+        return
+    st.title("Reading the genres")
+    st.markdown(
+        f"{plain(encoder.title)} turns each of the catalogue's {len(catalogue.genre_lists):,} different genre lists "
+        "into a vector. This happens once; the vectors are stored, and every later visit starts at once."
+    )
+    stopped = st.session_state.get("stopped_job")
+    if stopped and stopped[0] == encoder.id:
+        _show_stopped(encoder.id, stopped[1])
+    else:
+        _show_progress(encoder.id, catalogue.genre_lists)
+    st.caption(
+        "You may leave this page: the work goes on, and everyone who waits for it shares it. The encoder multi-hot in "
+        "the sidebar needs no vectors and is there at once."
+    )
+    st.stop()
+
+
+@st.fragment(run_every=0.5)
+def _show_progress(encoder_id: str, texts: tuple[str, ...]) -> None:
+    worker = cache.worker()
+    job_id = worker.submit(encoder_id, texts)
+    progress = worker.progress(job_id)
+    if progress.state == "done":
+        st.rerun()
+    elif progress.state == "failed":
+        st.error(plain(progress.message or "Encoding failed."), icon=":material/error:")
+        st.button(
+            "Try again",
+            icon=":material/refresh:",
+            type="primary",
+            on_click=_try_again,
+            args=(encoder_id, texts),
+        )
+    else:
+        st.progress(progress.done / max(progress.total, 1), text=describe(progress))
+        st.button("Stop", icon=":material/stop:", on_click=_stop, args=(encoder_id, job_id))
+
+
+def _try_again(encoder_id: str, texts: tuple[str, ...]) -> None:
+    cache.worker().submit(encoder_id, texts, retry=True)
+
+
+def _stop(encoder_id: str, job_id: str) -> None:
+    cache.worker().cancel(job_id)
+    st.session_state["stopped_job"] = (encoder_id, job_id)
+
+
+def _show_stopped(encoder_id: str, job_id: str) -> None:
+    try:
+        progress = cache.worker().progress(job_id)
+        kept = f"{progress.done:,} of {progress.total:,} genre lists are done and kept."
+    except LookupError:
+        kept = "What was done is kept."
+    st.info(f"Encoding was stopped. {kept}", icon=":material/pause_circle:")
+    st.button(
+        "Go on",
+        icon=":material/play_arrow:",
+        type="primary",
+        on_click=lambda: st.session_state.pop("stopped_job", None),
+    )
+
+
+def describe(progress: Progress) -> str:
+    """Say in a sentence how far a job is."""
+    of = f"{progress.done:,} of {progress.total:,} genre lists"
+    if progress.state == "queued" and progress.position:
+        before = "1 job is" if progress.position == 1 else f"{progress.position} jobs are"
+        return f"Waiting: {before} before this one."
+    if progress.state in ("queued", "loading"):
+        return f"Loading the model (some seconds). {of} are stored."
+    if progress.texts_per_second is None or progress.seconds_left is None:
+        return f"{of} encoded."
+    return (
+        f"{of} encoded, {progress.texts_per_second:,.0f} texts a second, "
+        f"about {max(1, round(progress.seconds_left)):,} s left."
+    )

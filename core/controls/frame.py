@@ -1,0 +1,195 @@
+"""The frame around every page: its navigation, the catalogue, the sidebar and its settings."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core import cache, encoders
+from core.analysis import Analysis
+from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
+from core.controls.words import plain
+from core.encoders import ENCODERS
+from core.movies import Catalogue, Filters, GenreMode, Options
+from core.recipes import DEFAULT_K, MAX_SEED, Settings
+from core.sources import SourceError
+
+GENRE_MODES: tuple[GenreMode, ...] = ("any", "all", "none")
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page shows: the catalogue, the settings of this run and the clustering they give."""
+
+    catalogue: Catalogue
+    settings: Settings
+    analysis: Analysis
+
+
+def navigation() -> st.Page:
+    """Declare the pages and return the one that was asked for."""
+    return st.navigation(
+        [
+            st.Page(
+                "pages/overview.py",
+                title="Overview",
+                icon=":material/bubble_chart:",
+                default=True,
+                help="All clusters at a glance: their map, sizes, genres and figures.",
+            ),
+            st.Page(
+                "pages/cluster.py",
+                title="Cluster",
+                icon=":material/zoom_in:",
+                url_path="cluster",
+                help="One cluster in full, down to its films.",
+            ),
+            st.Page(
+                "pages/films.py",
+                title="Films",
+                icon=":material/movie:",
+                url_path="films",
+                help="Every film with its cluster: search, sort and download.",
+            ),
+        ]
+    )
+
+
+def current() -> View:
+    """Return what the page is to show; every page calls this first.
+
+    The first visitor of a cold server who opens a page's own address gets the page without the frame. Then the
+    frame is declared and the run starts anew, with it.
+    """
+    settings = st.session_state.get("settings")
+    if not isinstance(settings, Settings):
+        navigation()
+        st.rerun()
+    catalogue = cache.catalogue()
+    return View(catalogue, settings, cache.analysis(catalogue, settings))
+
+
+def open_catalogue() -> Catalogue:
+    """Return the catalogue, or say in one sentence why there is none and stop the run."""
+    try:
+        return cache.catalogue()
+    except SourceError as error:
+        st.title("The catalogue cannot be opened")
+        st.error(plain(str(error)), icon=":material/error:")
+        st.caption("Nothing was changed. Correct the file or the setting, then reload this page.")
+        st.stop()
+
+
+def sidebar(catalogue: Catalogue) -> Settings:
+    """Draw the sidebar and return its settings; they are kept for the page and in the URL."""
+    options = cache.options(catalogue)
+    with st.sidebar:
+        st.selectbox(
+            "Encoder",
+            list(ENCODERS),
+            key="encoder",
+            bind="query-params",
+            help="  \n".join(f"**{e.id}**: {e.note}" for e in ENCODERS.values()),
+        )
+        st.slider(
+            "Number of clusters (k)",
+            MIN_CLUSTERS,
+            MAX_CLUSTERS,
+            DEFAULT_K,
+            key="k",
+            bind="query-params",
+        )
+        st.number_input(
+            "Seed",
+            0,
+            MAX_SEED,
+            0,
+            key="seed",
+            bind="query-params",
+            help="Where k-means starts. If another seed gives other clusters, take them with a pinch of salt.",
+        )
+        st.subheader("Filters", help="Filters choose which films count. Nothing is encoded again.")
+        filters = _filters(options)
+        counts = cache.counts(catalogue, filters)
+        st.markdown(f"**{counts.movies:,} of {catalogue.n_movies:,} films**")
+        st.button(
+            "Reset filters",
+            icon=":material/restart_alt:",
+            on_click=_reset_filters,
+            args=(options,),
+            disabled=filters == Filters(),
+        )
+    settings = _checked(filters)
+    st.session_state["settings"] = settings
+    return settings
+
+
+def _filters(options: Options) -> Filters:
+    """Draw the filters that this catalogue has columns for."""
+    years = None
+    if options.years and options.years[0] < options.years[1]:
+        years = st.slider("Years", *options.years, options.years, key="years", bind="query-params")
+    languages = _several("Language", options.languages, "language")
+    countries = _several("Country", options.countries, "country")
+    genres = _several("Genres", options.genres, "genres")
+    mode = st.segmented_control(
+        "Films must have",
+        GENRE_MODES,
+        default="any",
+        required=True,
+        key="match",
+        bind="query-params",
+        disabled=not genres,
+        help="Any, all or none of the genres chosen above.",
+    )
+    reviews = 0
+    if options.max_reviews:
+        reviews = st.number_input(
+            "Reviews, at least", 0, options.max_reviews, 0, step=5, key="reviews", bind="query-params"
+        )
+    return Filters(
+        years=None if years == options.years else years,
+        languages=tuple(sorted(languages)),
+        countries=tuple(sorted(countries)),
+        genres=tuple(sorted(genres)),
+        genre_mode=mode if genres and mode in GENRE_MODES else "any",
+        min_reviews=max(0, int(reviews)),
+    )
+
+
+def _several(label: str, values: dict[str, int], key: str) -> list[str]:
+    if not values:
+        return []
+    return st.multiselect(label, list(values), key=key, bind="query-params", placeholder="Any")
+
+
+def _reset_filters(options: Options) -> None:
+    empty: dict[str, object] = {"language": [], "country": [], "genres": [], "match": "any", "reviews": 0}
+    for key, value in (empty | {"years": options.years}).items():
+        if key in st.session_state:
+            st.session_state[key] = value
+
+
+def _checked(filters: Filters) -> Settings:
+    """Check again what widgets check in the browser only."""
+    state = st.session_state
+    return Settings(
+        encoder=state["encoder"] if state["encoder"] in ENCODERS else encoders.DEFAULT_ENCODER,
+        n_clusters=min(max(int(state["k"]), MIN_CLUSTERS), MAX_CLUSTERS),
+        random_state=min(max(int(state["seed"]), 0), MAX_SEED),
+        filters=filters,
+    )
+
+
+def scope(view: View) -> None:
+    """Say which films the page speaks of, and what was left out of the clusters."""
+    counts, notice = view.analysis.counts, view.analysis.notice()
+    line = f"**{counts.movies:,} of {view.catalogue.n_movies:,} films**"
+    if counts.movies < view.catalogue.n_movies:
+        line += " pass the filters"
+    if counts.without_genres:
+        line += f"; {counts.without_genres:,} of them name no genre and are in no cluster"
+    st.markdown(line + ".")
+    if notice:
+        st.warning(notice, icon=":material/info:")
+    if view.analysis.clustering.n_clusters == 0:
+        st.stop()

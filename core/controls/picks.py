@@ -1,0 +1,192 @@
+"""From a mark to the films behind it: what was clicked, which cluster is shown, which films are chosen."""
+
+import pandas as pd
+import streamlit as st
+
+from core import cache
+from core.analysis import Analysis
+from core.controls.frame import View
+from core.controls.words import plain
+
+
+def choose_cluster(view: View) -> int:
+    """Draw the choice of a cluster, keep it in the URL as `cluster`, and return its number."""
+    numbers = range(view.analysis.clustering.n_clusters)
+    asked = st.query_params.get("cluster", str(st.session_state.get("last_cluster", 0)))
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 0
+    number = number if number in numbers else 0
+    st.session_state["chosen_cluster"] = number
+    st.selectbox(
+        "Cluster",
+        numbers,
+        key="chosen_cluster",
+        format_func=lambda i: label(view.analysis, i),
+        on_change=lambda: st.query_params.update(cluster=str(st.session_state["chosen_cluster"])),
+    )
+    st.session_state["last_cluster"] = number
+    if st.query_params.get("cluster") != str(number):
+        st.query_params["cluster"] = str(number)
+    return number
+
+
+def label(analysis: Analysis, cluster: int) -> str:
+    """Return a cluster's number and name."""
+    return f"{cluster} {analysis.names[cluster].text}"
+
+
+def link_to_cluster(view: View, cluster: int, genre: str | None = None) -> None:
+    """Draw a link to a cluster's page, with a genre chosen there if one is given."""
+    text = f"Open cluster {cluster}: {plain(view.analysis.names[cluster].text)}"
+    if genre:
+        text += f", films with {plain(genre)}"
+    # An empty parameter clears what was chosen on that page before.
+    st.page_link(
+        "pages/cluster.py",
+        label=text,
+        icon=":material/zoom_in:",
+        query_params={"cluster": str(cluster), "with": genre or "", "year": "", "list": "", "find": ""},
+    )
+
+
+def remember_pick(source: str, cluster: int | None, genre: str | None = None) -> None:
+    """Keep the cluster that was picked in a chart or table, so that the way to it is shown beside that one."""
+    st.session_state["picked"] = None if cluster is None else (source, cluster, genre)
+
+
+def show_pick(view: View, source: str) -> None:
+    """Draw the way to the cluster that was picked in this chart or table, if one was."""
+    picked = st.session_state.get("picked")
+    if picked and picked[0] == source and picked[1] < view.analysis.clustering.n_clusters:
+        link_to_cluster(view, picked[1], picked[2])
+
+
+def picked_in_chart(source: str, *fields: str) -> None:
+    """Remember what a click in the chart with this key chose (a callback of `st.altair_chart`)."""
+    points = st.session_state[source].selection.get("pick") or []
+    if not points:
+        remember_pick(source, None)
+        return
+    genre = points[0].get("genre") if "genre" in fields else None
+    remember_pick(source, int(points[0]["cluster"]), genre)
+
+
+def picked_on_map(source: str, lists: pd.DataFrame) -> None:
+    """Remember the cluster that a click or a brush on the map chose: the one with most films inside the brush."""
+    selection = st.session_state[source].selection
+    if selection.get("pick"):
+        picked_in_chart(source)
+        return
+    brush = selection.get("brush") or {}
+    inside = lists
+    for axis in ("x", "y"):
+        if axis in brush:
+            inside = inside[inside[axis].between(*sorted(brush[axis]))]
+    if not brush or inside.empty:
+        remember_pick(source, None)
+    else:
+        films = inside.groupby("cluster")["n_movies"].sum()
+        remember_pick(source, int(films.sort_values(ascending=False, kind="stable").index.to_numpy()[0]))
+
+
+def picked_in_table(source: str, clusters: pd.Series) -> None:
+    """Remember the cluster of the selected row of the table with this key."""
+    rows = [row for row in st.session_state[source].selection.rows if row < len(clusters)]
+    remember_pick(source, int(clusters.iloc[rows[0]]) if rows else None)
+
+
+def genre_picked() -> None:
+    """Choose the genre that was clicked, or let go of it (a callback of the genre chart)."""
+    points = st.session_state["genre_lifts"].selection.get("pick") or []
+    st.session_state["with"] = [str(point["genre"]) for point in points]
+
+
+def year_picked() -> None:
+    """Choose the year that was clicked, or let go of it (a callback of the chart of years)."""
+    points = st.session_state["year_shares"].selection.get("pick") or []
+    st.session_state["year"] = int(points[0]["year"]) if points else None
+
+
+def row_picked(table: str, choice: str, values: pd.Series) -> None:
+    """Set one of the film choices to the value of the selected row (a callback of a table)."""
+    rows = [row for row in st.session_state[table].selection.rows if row < len(values)]
+    st.session_state[choice] = str(values.iloc[rows[0]]) if rows else ("" if choice == "find" else None)
+
+
+def film_filters(view: View, cluster: int, lists: pd.DataFrame) -> None:
+    """Draw the choices that narrow a cluster's films; they are in the URL."""
+    genres = cluster_genres(view, cluster)["genre"].tolist()
+    years = cache.year_shares(view.catalogue, view.settings, cluster, ())
+    first, second, third, fourth = st.columns(4)
+    first.multiselect("With all of these genres", genres, key="with", bind="query-params", placeholder="Any")
+    second.selectbox(
+        "With exactly this genre list",
+        lists["genre_list"].tolist(),
+        index=None,
+        key="list",
+        bind="query-params",
+        placeholder="Any",
+    )
+    third.selectbox(
+        "Year",
+        years.loc[years["n_cluster"] > 0, "year"].tolist(),
+        index=None,
+        key="year",
+        bind="query-params",
+        placeholder="Any",
+    )
+    fourth.text_input(
+        "Title, director or cast",
+        key="find",
+        bind="query-params",
+        max_chars=200,
+        icon=":material/search:",
+        type="search",
+    )
+
+
+def cluster_genres(view: View, cluster: int) -> pd.DataFrame:
+    """Return the genres that occur in a cluster, most frequent first (`explain.genre_table`)."""
+    table = view.analysis.genres
+    mine = table[(table["cluster"] == cluster) & (table["n_cluster"] > 0)]
+    return mine.sort_values(["n_cluster", "genre"], ascending=[False, True], ignore_index=True)
+
+
+def year_shares(view: View, cluster: int) -> pd.DataFrame:
+    """Return the share of each year's films that are in the cluster and have the genres chosen on the page."""
+    return cache.year_shares(view.catalogue, view.settings, cluster, tuple(st.session_state.get("with") or ()))
+
+
+def years_title() -> str:
+    """Name the films that the chart of years counts."""
+    chosen = st.session_state.get("with") or []
+    return "Films of the cluster" + (f" with {', '.join(chosen)}" if chosen else "")
+
+
+def cluster_films(view: View, cluster: int, lists: pd.DataFrame) -> pd.DataFrame:
+    """Return the cluster's films that the choices leave, with distance, margin and runner-up of their genre list."""
+    state = st.session_state
+    chosen = lists[lists["genre_list"] == state["list"]] if state["list"] else None
+    films = view.catalogue.films(
+        view.analysis.clustering.labels,
+        cluster=cluster,
+        genres=state["with"],
+        list_ids=None if chosen is None else chosen["list_id"].tolist(),
+        years=(state["year"], state["year"]) if state["year"] else None,
+        search=state["find"] or "",
+        filters=view.settings.filters,
+    )
+    return films.merge(lists[["list_id", "distance", "margin", "runner_up"]], on="list_id", how="left")
+
+
+def searched_films(view: View, search: str | None, only_without_genres: bool) -> pd.DataFrame:
+    """Return the films under the filters that match a text, with their cluster, if they have one."""
+    films = view.catalogue.films(search=search or "", filters=view.settings.filters)
+    if only_without_genres:
+        films = films[films["list_id"].isna()]
+    known = films["list_id"].notna()
+    labels = view.analysis.clustering.labels[films["list_id"].fillna(0).astype(int)]
+    names = [name.text for name in view.analysis.names]
+    cluster = pd.Series(labels, index=films.index, dtype="Int64").where(known)
+    films.insert(4, "cluster", cluster)
+    films.insert(5, "cluster_name", cluster.map(dict(enumerate(names))))
+    return films.reset_index(drop=True)

@@ -1,0 +1,254 @@
+"""The tables, figures and downloads that pages show."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+import pyarrow as pa
+import streamlit as st
+
+from core import cache, encoders, exports
+from core.controls.frame import View
+from core.controls.picks import row_picked
+from core.controls.words import plain
+
+LAZY_ROWS = 20_000
+OVERVIEW_CONFIG = {
+    "cluster": st.column_config.NumberColumn("Cluster", width="small"),
+    "name": st.column_config.TextColumn("Name", width="medium"),
+    "n_movies": st.column_config.NumberColumn("Films", format="localized", width="small"),
+    "percent": st.column_config.NumberColumn("Share", format="%.1f %%", width="small"),
+    "coherence": st.column_config.NumberColumn("Coherence", format="%.2f", width="small"),
+    "silhouette": st.column_config.NumberColumn("Silhouette", format="%.2f", width="small"),
+    "median_year": st.column_config.NumberColumn("Year", format="%d", width="small", help="Median over the films."),
+    "median_tomatometer": st.column_config.NumberColumn(
+        "Tomatometer", format="%d %%", width="small", help="Median over the films that have a Tomatometer."
+    ),
+    "n_tomatometer": st.column_config.NumberColumn(
+        "Rated films", format="localized", width="small", help="Films that have a Tomatometer."
+    ),
+    "top_genres": st.column_config.TextColumn("Most frequent genres, share (×lift)", width="large"),
+}
+MEASURE_NAMES = {
+    "year": ("Year", "{:.0f}"),
+    "tomatometer": ("Tomatometer (%)", "{:.0f}"),
+    "metascore": ("Metascore (of 100)", "{:.0f}"),
+    "reviews": ("Reviews", "{:,.0f}"),
+    "runtime": ("Runtime (minutes)", "{:.0f}"),
+    "box_office": ("Box office (million US dollars)", "{:,.1f}"),
+}
+
+
+def figures(view: View) -> list[tuple[str, str, str]]:
+    """Return the headline figures: name, value, and what it means."""
+    found = view.analysis
+    return [
+        ("Films", f"{found.counts.movies:,}", "Films under the filters, with or without genres."),
+        (
+            "Without genres",
+            f"{found.counts.without_genres:,}",
+            "Films that name no genre. They are counted and exported, and belong to no cluster.",
+        ),
+        (
+            "Genre lists",
+            f"{found.n_lists:,}",
+            "Different lists of genres among the films. Films with the same list are never split.",
+        ),
+        ("Clusters (k)", f"{found.clustering.n_clusters}", "How many groups k-means made."),
+        (
+            "Silhouette",
+            _figure(found.silhouette.overall),
+            "From -1 to 1: how much nearer films are to their own cluster than to the next one. Exact, over all "
+            "films, in the encoder's own space; not to be compared between encoders.",
+        ),
+        (
+            "Coherence",
+            _figure(found.coherence.overall),
+            "From 0 to 1: how much of their genres two films of the same cluster share on average (Jaccard). It "
+            "needs no vectors, so encoders can be compared by it.",
+        ),
+    ]
+
+
+def cluster_figures(row: pd.Series) -> list[tuple[str, str, str]]:
+    """Return a cluster's headline figures: name, value, and what it means."""
+    score, n_score = row["median_tomatometer"], int(row["n_tomatometer"])
+    return [
+        ("Films", f"{int(row['n_movies']):,}", "Films of the cluster under the filters."),
+        ("Coherence", _figure(row["coherence"]), "How much of their genres two of its films share on average, 0 to 1."),
+        (
+            "Silhouette",
+            _figure(row["silhouette"]),
+            "How much nearer its films are to one another than to the next cluster.",
+        ),
+        (
+            "Median Tomatometer",
+            "not known" if n_score == 0 else f"{score:.0f} %",
+            f"Half of the {n_score:,} films that have a Tomatometer are above it.",
+        ),
+        (
+            "Median year",
+            "not known" if int(row["n_year"]) == 0 else f"{row['median_year']:.0f}",
+            f"Half of the {int(row['n_year']):,} films that have a year are later.",
+        ),
+    ]
+
+
+def _figure(value: float) -> str:
+    return "not defined" if value != value else f"{value:.3f}"
+
+
+def how_it_was_made(view: View) -> str:
+    """Say which encoder ran where and why, and what it took."""
+    encoder = encoders.get(view.settings.encoder)
+    clustered = f"Clustered and measured in {view.analysis.seconds:.2f} s."
+    if encoder.kind == "multi-hot":
+        return f"Encoder: {plain(encoder.title)}. No model and no graphics card are needed. {clustered}"
+    facts = cache.store().facts(encoders.key(encoder))
+    seconds = float(facts.get("seconds", "nan"))
+    device, dtype = plain(facts.get("device", "unknown")), facts.get("dtype", "float32")
+    return (
+        f"Encoder: {plain(encoder.title)}, {dtype}, on {device}. {plain(facts.get('reason', ''))} "
+        f"Encoding took {seconds:.1f} s, once. {clustered}"
+    )
+
+
+def overview_columns(clusters: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of the cluster table in the order they are shown."""
+    clusters = clusters.assign(percent=100 * clusters["share"])
+    return clusters[[column for column in OVERVIEW_CONFIG if column in clusters]]
+
+
+def films_line(n: int, of: int) -> str:
+    """Say how many films are listed, out of how many."""
+    return f"**{n:,} of {of:,} films**"
+
+
+def film_table(films: pd.DataFrame, alt: str, key: str) -> None:
+    """Show films as a table that scrolls and sorts; rows travel as they are looked at where there are very many."""
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        films,
+        hide_index=True,
+        height=420,
+        lazy=len(films) > LAZY_ROWS,
+        key=key,
+        alt=alt,
+        placeholder="",
+        column_config={
+            "movie_id": None,
+            "list_id": None,
+            "cast": None,
+            "title": st.column_config.TextColumn("Title", width="medium", pinned=True),
+            "year": number("Year", format="%d", width="small"),
+            "genres": st.column_config.TextColumn("Genres", width="medium"),
+            "cluster": number("Cluster", width="small"),
+            "cluster_name": st.column_config.TextColumn("Cluster name"),
+            "tomatometer": number("Tomatometer (%)", width="small"),
+            "metascore": number("Metascore", width="small"),
+            "reviews": number("Reviews", width="small"),
+            "runtime": number("Runtime (min)", format="%d", width="small"),
+            "box_office": number("Box office ($)", format="localized"),
+            "oscars": number("Oscars", width="small"),
+            "directors": st.column_config.TextColumn("Directors"),
+            "countries": st.column_config.TextColumn("Countries"),
+            "languages": st.column_config.TextColumn("Languages"),
+            "certificate": st.column_config.TextColumn("Certificate", width="small"),
+            "margin": number("Margin", format="%.2f", width="small"),
+            "distance": None,
+            "runner_up": number("Runner-up", width="small"),
+        },
+    )
+
+
+def list_table(lists: pd.DataFrame, columns: tuple[str, ...], key: str, alt: str) -> None:
+    """Show genre lists; a selected one narrows the films to those that have exactly it."""
+    st.dataframe(
+        lists[["genre_list", "n_movies", *columns]],
+        hide_index=True,
+        key=key,
+        on_select=lambda: row_picked(key, "list", lists["genre_list"]),
+        selection_mode="single-row",
+        placeholder="",
+        alt=alt,
+        column_config={
+            "genre_list": st.column_config.TextColumn("Genre list", width="medium"),
+            "n_movies": st.column_config.NumberColumn("Films", format="localized", width="small"),
+            "distance": st.column_config.NumberColumn("Distance", format="%.2f", width="small"),
+            "margin": st.column_config.NumberColumn("Margin", format="%.2f", width="small"),
+            "runner_up_name": st.column_config.TextColumn("Runner-up cluster"),
+        },
+    )
+
+
+def stand_out_table(table: pd.DataFrame, column: str, alt: str) -> None:
+    """Show values with their lift; a selected director is searched for among the films."""
+    shown = table[["value", "n_cluster", "n_all", "share", "lift", "lift_low", "lift_high"]].head(100)
+    shown = shown.assign(share=100 * shown["share"])
+    people = column == "directors"
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key=f"stand_out_{column}",
+        on_select=(lambda: row_picked(f"stand_out_{column}", "find", shown["value"])) if people else "ignore",
+        selection_mode="single-row",
+        alt=alt,
+        column_config={
+            "value": st.column_config.TextColumn("Name", width="medium"),
+            "n_cluster": st.column_config.NumberColumn("Films here", format="localized", width="small"),
+            "n_all": st.column_config.NumberColumn("Films in all", format="localized", width="small"),
+            "share": st.column_config.NumberColumn("Share here", format="%.1f %%", width="small"),
+            "lift": st.column_config.NumberColumn("Lift", format="%.1f", width="small"),
+            "lift_low": st.column_config.NumberColumn("Lift, lower end", format="%.1f", width="small"),
+            "lift_high": st.column_config.NumberColumn("Lift, upper end", format="%.1f", width="small"),
+        },
+    )
+
+
+def spread_table(spread: pd.DataFrame, alt: str) -> None:
+    """Show median, quartiles and coverage of each measure, in the cluster and in the catalogue."""
+    rows = []
+    for measure, (title, form) in MEASURE_NAMES.items():
+        mine = spread[(spread["measure"] == measure) & (spread["n"] > 0)].set_index("whose")
+        if mine.empty:
+            continue
+        cells = {"Measure": title}
+        for whose in mine.index:
+            q1, median, q3 = mine.loc[whose, ["q1", "median", "q3"]] / (1e6 if measure == "box_office" else 1)
+            cells[f"This {whose}"] = f"{form.format(median)} ({form.format(q1)} to {form.format(q3)})"
+            cells[f"Known for ({whose})"] = f"{mine.loc[whose, 'n']:,} of {mine.loc[whose, 'n_movies']:,}"
+        rows.append(cells)
+    columns = ["Measure", "This cluster", "Known for (cluster)", "This catalogue", "Known for (catalogue)"]
+    st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, placeholder="none", alt=alt)
+
+
+def all_films(view: View) -> pa.Table:
+    """Return every film under the filters with what the clustering says of it, in input order."""
+    xy = cache.documents(view.catalogue, view.settings.encoder).xy
+    rows = view.catalogue.rows(view.settings.filters)
+    return exports.clustered_films(rows, view.analysis, xy)
+
+
+def downloads(frame: Callable[[], pd.DataFrame | pa.Table], name: str, what: str) -> None:
+    """Draw two buttons that hand out a frame as CSV and as Parquet; it is made when one is pressed."""
+    with st.container(horizontal=True):
+        for kind, make, mime in (
+            ("csv", exports.csv_bytes, "text/csv"),
+            ("parquet", exports.parquet_bytes, "application/vnd.apache.parquet"),
+        ):
+            st.download_button(
+                f"{what} as {'CSV' if kind == 'csv' else 'Parquet'}",
+                data=partial(_made, make, frame),
+                file_name=f"{name}.{kind}",
+                mime=mime,
+                on_click="ignore",
+                icon=":material/download:",
+                key=f"download_{name}_{kind}",
+            )
+    st.caption(
+        "In CSV, text that a spreadsheet would run as a formula (it starts with = + - @) is led by an apostrophe."
+    )
+
+
+def _made(make: Callable[[pd.DataFrame | pa.Table], bytes], frame: Callable[[], pd.DataFrame | pa.Table]) -> bytes:
+    return make(frame())

@@ -1,0 +1,111 @@
+"""What leaves the app as a file: films with their clusters, as Parquet or as CSV that no spreadsheet runs."""
+
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from core.analysis import Analysis
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+ENDINGS = (".parquet", ".csv")
+
+
+def clustered_films(films: pa.Table, analysis: Analysis, xy: NDArray[np.float64]) -> pa.Table:
+    """Return one row a film in input order with what the clustering says of it; empty where a film has no genre.
+
+    films has movie_id, title, year, genres and list_id; the result has cluster, cluster_name, x, y, silhouette,
+    margin and runner_up instead of list_id.
+    """
+    found = analysis.clustering
+    list_ids = films["list_id"].to_numpy(zero_copy_only=False)
+    without = np.isnan(list_ids) if list_ids.dtype.kind == "f" else np.zeros(len(list_ids), dtype=bool)
+    rows = np.where(without, 0, list_ids).astype(np.int64)
+    labels = found.labels[rows] if len(found.labels) else np.full(len(rows), -1)
+    without |= labels < 0
+    names = pa.array([name.text for name in analysis.names], pa.string())
+
+    def take(values: NDArray[np.float64]) -> pa.Array:
+        taken = values[rows] if len(values) else np.full(len(rows), np.nan)
+        return pa.array(taken, pa.float64(), mask=without | np.isnan(taken))
+
+    cluster = pa.array(labels, pa.int32(), mask=without)
+    runner_up = found.runner_up[rows] if len(found.runner_up) else labels
+    added = {
+        "cluster": cluster,
+        "cluster_name": names.take(cluster),
+        "x": take(xy[:, 0]),
+        "y": take(xy[:, 1]),
+        "silhouette": take(analysis.silhouette.documents),
+        "margin": take(found.margin),
+        "runner_up": pa.array(runner_up, pa.int32(), mask=without | (runner_up < 0)),
+    }
+    table = films.drop_columns(["list_id"])
+    for name, values in added.items():
+        table = table.append_column(name, values)
+    return table
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet, or as CSV if the name ends so, whole or not at all. Raises OSError, ValueError."""
+    if path.suffix.lower() not in ENDINGS:
+        raise ValueError(f"{path.name} must end in {' or '.join(ENDINGS)}.")
+    content = csv_bytes(table) if path.suffix.lower() == ".csv" else parquet_bytes(table)
+    write_bytes(content, path)
+
+
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file under another name and rename it, so that nobody finds half of it. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def parquet_bytes(table: pa.Table | pd.DataFrame) -> bytes:
+    """Return a table as a Parquet file."""
+    buffer = io.BytesIO()
+    pq.write_table(_arrow(table), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def csv_bytes(table: pa.Table | pd.DataFrame) -> bytes:
+    """Return a table as UTF-8 CSV: lists joined by ", ", text that a spreadsheet would run led by an apostrophe."""
+    table = _arrow(table)
+    columns = [_csv_column(table.column(i).combine_chunks()) for i in range(table.num_columns)]
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(columns, names=table.column_names), buffer)
+    return buffer.getvalue()
+
+
+def neutralise(text: str) -> str:
+    """Lead a text with an apostrophe if a spreadsheet would take it for a formula."""
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _arrow(table: pa.Table | pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(table, preserve_index=False) if isinstance(table, pd.DataFrame) else table
+
+
+def _csv_column(column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type):
+        values = [None if cell is None else ", ".join(cell) for cell in column.to_pylist()]
+    elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        values = column.to_pylist()
+    else:
+        return column
+    return pa.array([None if text is None else neutralise(text) for text in values], pa.string())

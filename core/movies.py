@@ -1,0 +1,351 @@
+"""The catalogue in DuckDB: open it, filter it, list its genre lists, drill down to single films.
+
+This is the only module that asks the catalogue questions. It hands out frames and arrays. The database lives in
+memory and is closed to the outside once the films are in it, every query runs on a cursor of its own with a time
+limit, and values reach SQL as parameters only.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from core import sources
+
+IntArray = NDArray[np.int64]
+GenreMode = Literal["any", "all", "none"]
+
+SHIPPED = Path(__file__).resolve().parent.parent / "data" / "movies.parquet"
+QUERY_SECONDS = 20.0
+HARDENED: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "temp_directory": "",
+}
+MEASURES = ("tomatometer", "metascore", "reviews", "runtime", "box_office", "oscars")
+GROUPINGS = ("countries", "languages", "directors", "writers", "cast")
+FILM_COLUMNS = (
+    *("movie_id", "title", "year", "genres", "tomatometer", "metascore", "reviews", "runtime"),
+    *("box_office", "oscars", "directors", "cast", "countries", "languages", "certificate"),
+)
+
+
+class CatalogueError(RuntimeError):
+    """A question the catalogue could not answer; the text is a plain sentence fit to be shown."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which films count. The empty value counts all of them."""
+
+    years: tuple[int, int] | None = None
+    languages: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    genres: tuple[str, ...] = ()
+    genre_mode: GenreMode = "any"
+    min_reviews: int = 0
+
+    def where(self) -> tuple[str, list[Any]]:
+        """Return a WHERE condition of fixed words and the parameters that go with it."""
+        parts, parameters = ["true"], list[Any]()
+        if self.years is not None:
+            parts.append("movies.year BETWEEN ? AND ?")
+            parameters += self.years
+        for column, values in (("languages", self.languages), ("countries", self.countries)):
+            if values:
+                parts.append(f"list_has_any(movies.{column}, CAST(? AS VARCHAR[]))")
+                parameters.append(list(values))
+        if self.genres:
+            condition = {
+                "any": "list_has_any(movies.genres, CAST(? AS VARCHAR[]))",
+                "all": "list_has_all(movies.genres, CAST(? AS VARCHAR[]))",
+                "none": "NOT list_has_any(movies.genres, CAST(? AS VARCHAR[]))",
+            }
+            parts.append(condition[self.genre_mode])
+            parameters.append(list(self.genres))
+        if self.min_reviews > 0:
+            parts.append("movies.reviews >= ?")
+            parameters.append(self.min_reviews)
+        return " AND ".join(parts), parameters
+
+
+NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many films there are under the filters: all of them, and those that name no genre."""
+
+    movies: int
+    without_genres: int
+
+    @property
+    def clustered(self) -> int:
+        """Films with at least one genre."""
+        return self.movies - self.without_genres
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the sidebar can offer: each value with the number of films that have it, most films first."""
+
+    years: tuple[int, int] | None
+    languages: dict[str, int]
+    countries: dict[str, int]
+    genres: dict[str, int]
+    max_reviews: int
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """An opened catalogue. Build it with `open_catalogue`.
+
+    `genre_lists` holds the distinct genre lists in alphabetical order: row i is the document with `list_id` i,
+    and every array of the app that speaks of documents is in that order.
+    """
+
+    name: str
+    fingerprint: str
+    columns: frozenset[str]
+    n_movies: int
+    genre_lists: tuple[str, ...]
+    connection: duckdb.DuckDBPyConnection
+
+    def weights(self, filters: Filters = NO_FILTERS) -> IntArray:
+        """Return n_movies of every genre list under the filters, shape (genre lists,)."""
+        where, parameters = filters.where()
+        table = self._table(
+            f"SELECT list_id, count(*) AS n FROM movies WHERE list_id IS NOT NULL AND {where} GROUP BY list_id",
+            parameters,
+        )
+        weights = np.zeros(len(self.genre_lists), dtype=np.int64)
+        weights[table["list_id"].to_numpy()] = table["n"].to_numpy()
+        return weights
+
+    def counts(self, filters: Filters = NO_FILTERS) -> Counts:
+        """Return how many films the filters leave, and how many of these name no genre."""
+        where, parameters = filters.where()
+        row = self._table(
+            f"SELECT count(*) AS n, count(*) - count(list_id) AS without FROM movies WHERE {where}", parameters
+        ).to_pylist()[0]
+        return Counts(movies=row["n"], without_genres=row["without"])
+
+    def options(self) -> Options:
+        """Return the values that the filters can take in this catalogue."""
+        span = self._table("SELECT min(year) AS lo, max(year) AS hi, max(reviews) AS reviews FROM movies").to_pylist()[
+            0
+        ]
+        years = None if span["lo"] is None else (span["lo"], span["hi"])
+        languages, countries, genres = (self._value_counts(column) for column in ("languages", "countries", "genres"))
+        return Options(years, languages, countries, genres, span["reviews"] or 0)
+
+    def _value_counts(self, column: str) -> dict[str, int]:
+        table = self._table(
+            f"SELECT value, count(*) AS n FROM (SELECT unnest(list_distinct({column})) AS value FROM movies) "
+            "GROUP BY value ORDER BY n DESC, value"
+        )
+        return dict(zip(table["value"].to_pylist(), table["n"].to_pylist(), strict=True))
+
+    def cluster_measures(self, labels: IntArray, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+        """Return a row a cluster: n_movies, and for year and every measure its median and how many films have it.
+
+        `labels` has shape (genre lists,), -1 where a list has no film under the filters.
+        """
+        where, parameters = filters.where()
+        columns = ", ".join(
+            f"median({name}) AS median_{name}, count({name}) AS n_{name}" for name in ("year", *MEASURES)
+        )
+        return self._frame(
+            f"SELECT cluster, count(*) AS n_movies, {columns} FROM movies JOIN labels USING (list_id) "
+            f"WHERE {where} GROUP BY cluster ORDER BY cluster",
+            parameters,
+            labels,
+        )
+
+    def spread(self, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+        """Return quartiles of every measure for a cluster and for the catalogue, with how many films have one.
+
+        Columns: measure, whose ("cluster" or "catalogue"), n, n_movies, q1, median, q3.
+        """
+        where, parameters = filters.where()
+        measured = " UNION ALL ".join(
+            f"SELECT '{name}' AS measure, whose, count({name}) AS n, count(*) AS n_movies, "
+            f"quantile_cont({name}, 0.25) AS q1, median({name}) AS median, quantile_cont({name}, 0.75) AS q3 "
+            "FROM chosen GROUP BY whose"
+            for name in ("year", *MEASURES)
+        )
+        return self._frame(
+            "WITH scope AS (SELECT movies.*, cluster FROM movies LEFT JOIN labels USING (list_id) "
+            f"WHERE {where}), chosen AS (SELECT *, 'catalogue' AS whose FROM scope UNION ALL "
+            f"SELECT *, 'cluster' AS whose FROM scope WHERE cluster = ?) {measured} ORDER BY measure, whose DESC",
+            [*parameters, cluster],
+            labels,
+        )
+
+    def years(
+        self, labels: IntArray, cluster: int, genres: Sequence[str] = (), filters: Filters = NO_FILTERS
+    ) -> pd.DataFrame:
+        """Return a row a year that has films: year, n_cluster (with all `genres`, if any), n_all (every film)."""
+        where, parameters = filters.where()
+        return self._frame(
+            "SELECT year, count(*) FILTER (cluster = ? AND list_has_all(genres, CAST(? AS VARCHAR[]))) AS n_cluster, "
+            f"count(*) AS n_all FROM movies LEFT JOIN labels USING (list_id) WHERE year IS NOT NULL AND {where} "
+            "GROUP BY year ORDER BY year",
+            [cluster, list(genres), *parameters],
+            labels,
+        )
+
+    def shares(
+        self, column: str, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS
+    ) -> tuple[pd.DataFrame, int, int]:
+        """Count the values of a list column in a cluster and in the catalogue.
+
+        Returns a frame (value, n_cluster, n_all) and the number of films that have the column filled in, in the
+        cluster and in the catalogue: the denominators. Raises ValueError for a column that holds no lists.
+        """
+        if column not in GROUPINGS:
+            raise ValueError(f"{column} is not one of {', '.join(GROUPINGS)}.")
+        where, parameters = filters.where()
+        scope = (
+            f'WITH scope AS (SELECT row_id, list_distinct("{column}") AS list, coalesce(cluster = ?, false) AS mine '
+            f'FROM movies LEFT JOIN labels USING (list_id) WHERE len("{column}") > 0 AND {where}) '
+        )
+        frame = self._frame(
+            f"{scope}, pairs AS (SELECT unnest(list) AS value, mine FROM scope) "
+            "SELECT value, count(*) FILTER (mine) AS n_cluster, count(*) AS n_all FROM pairs "
+            "GROUP BY value HAVING n_cluster > 0 ORDER BY n_cluster DESC, value",
+            [cluster, *parameters],
+            labels,
+        )
+        totals = self._table(
+            f"{scope} SELECT count(*) FILTER (mine) AS cluster, count(*) AS everyone FROM scope",
+            [cluster, *parameters],
+            labels,
+        ).to_pylist()[0]
+        return frame, totals["cluster"], totals["everyone"]
+
+    def films(
+        self,
+        labels: IntArray | None = None,
+        *,
+        cluster: int | None = None,
+        genres: Sequence[str] = (),
+        list_ids: Sequence[int] | None = None,
+        years: tuple[int, int] | None = None,
+        search: str = "",
+        filters: Filters = NO_FILTERS,
+    ) -> pd.DataFrame:
+        """Return films, most reviewed first, lists as text, with `list_id` (missing where there is no genre).
+
+        A cluster (needs `labels`), genres that must all be there, certain genre lists, years, and a text that
+        the title, a director or a member of the cast contains, each narrow the films down. The text is taken
+        literally, in any case.
+        """
+        where, parameters = filters.where()
+        parts = [where]
+        if genres:
+            parts.append("list_has_all(genres, CAST(? AS VARCHAR[]))")
+            parameters.append(list(genres))
+        if list_ids is not None:
+            parts.append("list_contains(CAST(? AS INTEGER[]), list_id)")
+            parameters.append([int(i) for i in list_ids])
+        if years is not None:
+            parts.append("year BETWEEN ? AND ?")
+            parameters += years
+        if search.strip():
+            parts.append(
+                "contains(lower(concat_ws(chr(10), title, array_to_string(directors, chr(10)), "
+                'array_to_string("cast", chr(10)))), lower(?))'
+            )
+            parameters.append(search.strip())
+        join = ""
+        if cluster is not None:
+            join = "JOIN labels USING (list_id)"
+            parts.append("cluster = ?")
+            parameters.append(cluster)
+        return self._frame(
+            f"SELECT {', '.join(map(_shown, FILM_COLUMNS))}, list_id FROM movies {join} "
+            f"WHERE {' AND '.join(parts)} ORDER BY reviews DESC NULLS LAST, row_id",
+            parameters,
+            labels,
+        )
+
+    def rows(self, filters: Filters = NO_FILTERS) -> pa.Table:
+        """Return movie_id, title, year, genres (as lists) and list_id of the films, in input order."""
+        where, parameters = filters.where()
+        return self._table(
+            f"SELECT movie_id, title, year, genres, list_id FROM movies WHERE {where} ORDER BY row_id", parameters
+        )
+
+    def _frame(self, sql: str, parameters: Sequence[Any], labels: IntArray | None = None) -> pd.DataFrame:
+        frame: pd.DataFrame = self._table(sql, parameters, labels).to_pandas()
+        return frame
+
+    def _table(self, sql: str, parameters: Sequence[Any] = (), labels: IntArray | None = None) -> pa.Table:
+        """Run one query on a cursor of its own and stop it when it takes longer than QUERY_SECONDS."""
+        with _cursor(self.connection) as cursor:
+            if labels is not None:
+                known = np.flatnonzero(labels >= 0)
+                cursor.register("labels", pa.table({"list_id": known, "cluster": labels[known]}))
+            try:
+                return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+            except duckdb.InterruptException as error:
+                raise CatalogueError(
+                    f"The catalogue took more than {QUERY_SECONDS:.0f} seconds to answer and was stopped. "
+                    "Narrow the filters and try again."
+                ) from error
+            except duckdb.Error as error:
+                raise CatalogueError(f"The catalogue {self.name} could not be read: {type(error).__name__}.") from error
+
+
+def _shown(column: str) -> str:
+    """Return a column as it is listed: a list becomes text."""
+    return f'array_to_string("{column}", \', \') AS "{column}"' if column in sources.LIST_COLUMNS else f'"{column}"'
+
+
+@contextmanager
+def _cursor(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a cursor that is interrupted after QUERY_SECONDS: a connection must not be shared by threads."""
+    cursor = connection.cursor()
+    timer = threading.Timer(QUERY_SECONDS, cursor.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield cursor
+    finally:
+        timer.cancel()
+        cursor.close()
+
+
+def open_catalogue(path: Path = SHIPPED, *, memory_limit: str = "1GB", threads: int = 2) -> Catalogue:
+    """Read a catalogue into memory and close the database to files, settings and extensions.
+
+    Raises core.sources.SourceError with a sentence that names the file, row and column.
+    """
+    connection = duckdb.connect(":memory:", config={**HARDENED, "memory_limit": memory_limit, "threads": threads})
+    try:
+        columns = sources.read(connection, path)
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        (n_movies,) = connection.execute("SELECT count(*) FROM movies").fetchall()[0]
+        lists = connection.execute("SELECT genre_list FROM genre_lists ORDER BY list_id").fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return Catalogue(
+        name=path.name,
+        fingerprint=sources.fingerprint(path),
+        columns=columns,
+        n_movies=n_movies,
+        genre_lists=tuple(text for (text,) in lists),
+        connection=connection,
+    )

@@ -1,0 +1,19 @@
+"""The settings that decide a result."""
+
+from dataclasses import dataclass
+
+from core.encoders import DEFAULT_ENCODER
+from core.movies import NO_FILTERS, Filters
+
+DEFAULT_K = 12
+MAX_SEED = 9999
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the analyst chose: everything beside the catalogue that decides which film is in which cluster."""
+
+    encoder: str = DEFAULT_ENCODER
+    n_clusters: int = DEFAULT_K
+    random_state: int = 0
+    filters: Filters = NO_FILTERS

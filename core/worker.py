@@ -1,0 +1,530 @@
+"""The one process that imports torch: jobs, their progress, their cancelling, and the process's death.
+
+`Worker` lives in the web process. It owns at most one child, started as `python -m core.worker FD` and spoken
+to over a socket pair, and gives it one job at a time. The child writes each finished chunk to the vector
+store before it starts the next, so that nothing finished is lost with it. POSIX only: the child inherits its
+end of the socket pair as a file descriptor.
+"""
+
+import gc
+import hashlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+from core import devices, embeddings, encoders
+from core.encoders import Encoder
+from core.vectors import Float32, VectorStore
+
+State = Literal["queued", "loading", "encoding", "done", "cancelled", "failed"]
+Keep = Callable[[str, Sequence[str], Float32, Mapping[str, str]], None]
+
+FINISHED: frozenset[State] = frozenset({"done", "cancelled", "failed"})
+POLL_SECONDS = 0.1  # how long the parent listens to the child before it looks after its own wishes
+CANCEL_SECONDS = 10.0  # how long the child may take to notice that its job was cancelled
+FAILURE_SECONDS = 60.0  # for how long a failed job is handed out again instead of being tried again
+JOBS_KEPT = 64  # finished jobs whose progress can still be asked for
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is; counts are distinct texts.
+
+    `done` includes the `already_stored` texts that had a vector before the job started, `total` is all.
+    `texts_per_second` and `seconds_left` are None until the first chunk is finished, `position` is the number
+    of jobs before this one, `message` a plain sentence where the job failed, and `facts`, once the job is
+    done, tell how its vectors were made (`VectorStore.facts`).
+    """
+
+    job_id: str
+    encoder_id: str
+    state: State
+    done: int
+    total: int
+    already_stored: int
+    texts_per_second: float | None = None
+    seconds_left: float | None = None
+    position: int = 0
+    message: str | None = None
+    facts: Mapping[str, str] | None = None
+
+
+def work(
+    encoder: Encoder,
+    texts: Sequence[str],
+    store: VectorStore,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    chunk_size: int = 128,
+    load: Callable[[Encoder], embeddings.Model] | None = None,
+    keep: Keep | None = None,
+    job_id: str = "",
+) -> dict[str, str]:
+    """Encode the texts that have no vector yet, chunk by chunk, and return the facts of the store.
+
+    Used by the worker's child and, in its own process, by the command line. `on_progress` gets a Progress
+    when the model starts to load, when encoding starts, after every chunk, and at the end, where its state is
+    "done" or "cancelled"; `should_stop` is asked between chunks. A chunk that cannot be written goes to
+    `keep` (`store.keep` if None); `load` may hand out a model that is loaded already. Raises EncoderError
+    when the model cannot be loaded or gives no usable vectors.
+    """
+    key = encoders.key(encoder)
+    wanted = list(dict.fromkeys(texts))
+    missing = store.missing(key, wanted)
+    already = len(wanted) - len(missing)
+    report = Progress(job_id, encoder.id, "loading", already, len(wanted), already)
+    if missing and not should_stop():
+        on_progress(report)
+        model = load(encoder) if load else embeddings.load(encoder, devices.choose())
+        report = replace(report, state="encoding")
+        on_progress(report)
+        chunks = embeddings.encode_chunks(model, missing, chunk_size)
+        put = _putter(store, key, keep or store.keep)
+        started = chunk_started = time.perf_counter()
+        while not should_stop() and (encoded := next(chunks, None)):
+            rows, vectors = encoded
+            facts = _chunk_facts(model, len(rows), time.perf_counter() - chunk_started)
+            put([missing[row] for row in rows], vectors, facts)
+            chunk_started = time.perf_counter()
+            report = _after_chunk(report, len(rows), chunk_started - started)
+            on_progress(report)
+    state: State = "done" if report.done == report.total else "cancelled"
+    stored = store.facts(key)
+    on_progress(replace(report, state=state, seconds_left=None, facts=stored if state == "done" else None))
+    return stored
+
+
+def _after_chunk(report: Progress, n_texts: int, seconds: float) -> Progress:
+    done = report.done + n_texts
+    rate = (done - report.already_stored) / max(seconds, 1e-9)
+    return replace(report, done=done, texts_per_second=rate, seconds_left=(report.total - done) / rate)
+
+
+def _chunk_facts(model: embeddings.Model, n_texts: int, seconds: float) -> dict[str, str]:
+    device = model.device
+    return {
+        "encoder": model.encoder.id,
+        "device": device.label,
+        "dtype": device.dtype,
+        "reason": device.reason,
+        "seconds": f"{seconds:.6f}",
+        "texts": str(n_texts),
+    }
+
+
+def _putter(store: VectorStore, key: str, keep: Keep) -> Callable[[list[str], Float32, Mapping[str, str]], None]:
+    """Return a function that writes a chunk, or keeps it where the disk cannot be written."""
+    warned = False
+
+    def put(texts: list[str], vectors: Float32, facts: Mapping[str, str]) -> None:
+        nonlocal warned
+        try:
+            store.write(key, texts, vectors, facts)
+        except OSError as error:  # a read-only folder, a full disk: the work is not lost for that
+            if not warned:
+                why = error.strerror or error
+                log.warning("The vector store cannot be written (%s): vectors stay in memory.", why)
+            warned = True
+            keep(key, texts, vectors, facts)
+
+    return put
+
+
+@dataclass
+class _Job:
+    """A job as the worker sees it; every field is read and written under the worker's lock."""
+
+    progress: Progress
+    key: str
+    request: str
+    texts: list[str]
+    wanted: frozenset[str] = field(default_factory=frozenset)
+    cancelled: bool = False
+    finished: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Child:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+
+
+class Worker:
+    """Encodes in a child process, one job at a time; safe to use from many threads.
+
+    No method waits for the child but `close`. Jobs belong to nobody: whoever asks for the same texts gets
+    the same job.
+    """
+
+    def __init__(self, store: VectorStore, *, idle_seconds: float = 600, chunk_size: int = 128) -> None:
+        """Use a store; the child is started by the first job and ended `idle_seconds` after the last."""
+        self._store = store
+        self._idle_seconds = idle_seconds
+        self._chunk_size = chunk_size
+        self._changed = threading.Condition()
+        self._jobs: dict[str, _Job] = {}
+        self._queue: deque[_Job] = deque()
+        self._running: _Job | None = None
+        self._child: _Child | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, encoder_id: str, texts: Sequence[str], *, retry: bool = False) -> str:
+        """Ask for vectors of the texts and return the id of the job that makes them.
+
+        That is a job already waiting or running if it covers the missing texts, and one that failed less than
+        a minute ago unless `retry` is set. With nothing missing the job is done at once. Raises ValueError
+        for an unknown encoder and for the baseline, which has no model; RuntimeError after `close`.
+        """
+        encoder = encoders.get(encoder_id)
+        if encoder.kind != "transformer":
+            raise ValueError(f"{encoder.title} needs no encoding: it has no model.")
+        key = encoders.key(encoder)
+        wanted = list(dict.fromkeys(texts))
+        missing = frozenset(self._store.missing(key, wanted))
+        facts = None if missing else self._store.facts(key)
+        request = _request(encoder_id, wanted)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("The encoding worker is closed.")
+            known = self._known(encoder_id, request, missing, retry)
+            if known is not None:
+                return known.progress.job_id
+            already = len(wanted) - len(missing)
+            progress = Progress(uuid.uuid4().hex, encoder_id, "queued", already, len(wanted), already)
+            job = _Job(progress, key, request, wanted, frozenset(wanted))
+            self._jobs[progress.job_id] = job
+            if missing:
+                self._queue.append(job)
+                self._start_thread()
+                self._changed.notify_all()
+            else:
+                self._finish(job, "done", facts=facts)
+            return progress.job_id
+
+    def progress(self, job_id: str) -> Progress:
+        """Return how far a job is.
+
+        Raises LookupError for a job that never was or finished so long ago that it is forgotten.
+        """
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None:
+                raise LookupError("This encoding job is no longer known. Ask for it again.")
+            if job not in self._queue:
+                return job.progress
+            position = self._queue.index(job) + (self._running is not None)
+            return replace(job.progress, position=position)
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job: a waiting one at once, a running one after its chunk; finished chunks are kept."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None:
+                return
+            job.cancelled = True
+            if job in self._queue:
+                self._queue.remove(job)
+                self._finish(job, "cancelled")
+
+    def close(self) -> None:
+        """End the child, within five seconds, and every job with it; finished chunks are kept."""
+        with self._changed:
+            self._closed = True
+            while self._queue:
+                self._finish(self._queue.popleft(), "cancelled")
+            thread = self._thread
+            self._changed.notify_all()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(3.5)
+            child = self._child
+            if thread.is_alive() and child is not None:  # it hangs in a message to a child that does not read
+                child.process.kill()
+                thread.join(1)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while there is none."""
+        child = self._child
+        return child.process.pid if child is not None and child.process.poll() is None else None
+
+    # What follows runs under the lock.
+
+    def _known(self, encoder_id: str, request: str, missing: frozenset[str], retry: bool) -> _Job | None:
+        """Return the job that answers a request already, if there is one."""
+        jobs = [job for job in reversed(self._jobs.values()) if job.progress.encoder_id == encoder_id]
+        if missing:
+            for job in jobs:
+                if job.progress.state not in FINISHED and not job.cancelled and missing <= job.wanted:
+                    return job
+        last = next((job for job in jobs if job.request == request), None)
+        if last is None:
+            return None
+        recent = time.monotonic() - last.finished < FAILURE_SECONDS
+        failed = last.progress.state == "failed" and recent and not retry
+        return last if (failed if missing else last.progress.state == "done") else None
+
+    def _finish(
+        self, job: _Job, state: State, message: str | None = None, facts: Mapping[str, str] | None = None
+    ) -> None:
+        job.progress = replace(job.progress, state=state, seconds_left=None, message=message, facts=facts)
+        job.finished = time.monotonic()
+        job.texts, job.wanted = [], frozenset()  # a finished job is remembered, its texts are not
+        finished = [job_id for job_id, job in self._jobs.items() if job.progress.state in FINISHED]
+        for job_id in finished[:-JOBS_KEPT]:
+            del self._jobs[job_id]
+
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._serve, name="encoding", daemon=True)
+            self._thread.start()
+
+    # What follows runs in the worker's thread.
+
+    def _serve(self) -> None:
+        """Run jobs one after another; after some idle time end the child, and with it this thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._queue, self._idle_seconds)
+                if not self._queue:
+                    child, self._child, self._thread = self._child, None, None
+                    break
+                job = self._running = self._queue.popleft()
+            try:
+                self._run(job)
+            except Exception as error:  # the thread outlives whatever a job comes to
+                log.exception("An encoding job failed.")
+                lost, self._child = self._child, None
+                if lost is not None:  # what it still says of this job must not be taken for the next one's
+                    _end(lost, at_once=True)
+                with self._changed:
+                    self._finish(job, "failed", f"Encoding failed: {embeddings.summary(error)}")
+            with self._changed:
+                self._running = None
+        if child is not None:
+            _end(child)
+
+    def _run(self, job: _Job) -> None:
+        """See a job through, from the child's start to the job's end."""
+        with self._changed:
+            key, texts = job.key, job.texts
+        missing = self._store.missing(key, texts)  # others may have written since the job was asked for
+        already = len(texts) - len(missing)
+        with self._changed:
+            job.progress = replace(job.progress, state="loading", done=already, already_stored=already)
+        try:
+            self._child = child = self._ready_child()
+        except OSError as error:
+            with self._changed:
+                why = error.strerror or type(error).__name__
+                self._finish(job, "failed", f"The encoding process cannot be started ({why}). Try again later.")
+            return
+        try:
+            root, job_id = str(self._store.root), job.progress.job_id
+            child.connection.send(("encode", job_id, job.progress.encoder_id, missing, root, self._chunk_size))
+            self._follow(job, child, already)
+        except (EOFError, OSError):  # closed, reset, or closed in the middle of a message
+            self._bury(job, child, texts)
+
+    def _follow(self, job: _Job, child: _Child, already: int) -> None:
+        """Pass on what the child says of a job until the job ends; raise EOFError when the child dies."""
+        asked: float | None = None
+        while True:
+            with self._changed:
+                cancelled, closed = job.cancelled, self._closed
+            if cancelled and asked is None:
+                child.connection.send(("cancel", job.progress.job_id))
+                asked = time.monotonic()
+            if closed or (asked is not None and time.monotonic() - asked > CANCEL_SECONDS):
+                self._child = None
+                _end(child, at_once=True)
+                with self._changed:
+                    self._finish(job, "cancelled")
+                return
+            if child.connection.poll(POLL_SECONDS) and self._heard(job, child.connection.recv(), already):
+                return
+
+    def _heard(self, job: _Job, message: Any, already: int) -> bool:
+        """Take in one message of the child; return whether it was the job's last."""
+        match message:
+            case ("progress", Progress() as report):
+                facts = self._store.facts(job.key) if report.state == "done" else None
+                with self._changed:
+                    # The child knows only of the texts it was sent.
+                    total = job.progress.total
+                    done, stored = report.done + already, report.already_stored + already
+                    job.progress = replace(report, done=done, total=total, already_stored=stored)
+                    if report.state in FINISHED:
+                        self._finish(job, report.state, facts=facts)
+                return report.state in FINISHED
+            case ("chunk", key, texts, vectors, facts):
+                self._store.keep(key, texts, vectors, facts)
+                return False
+            case ("failed", text):
+                with self._changed:
+                    self._finish(job, "failed", text)
+                return True
+        raise ValueError("The encoding process sent a message of an unknown kind.")
+
+    def _bury(self, job: _Job, child: _Child, texts: list[str]) -> None:
+        """End a job whose child died, with a sentence that says what is left of it."""
+        self._child = None
+        code = _end(child)
+        done = len(texts) - len(self._store.missing(job.key, texts))
+        with self._changed:
+            job.progress = replace(job.progress, done=done)
+            if job.cancelled:
+                self._finish(job, "cancelled")
+            else:
+                self._finish(job, "failed", _obituary(code, done, len(texts)))
+
+    def _ready_child(self) -> _Child:
+        """Return the child, a new one if there is none alive; raise OSError when none can be started."""
+        if self._child is not None:
+            if self._child.process.poll() is None:
+                return self._child
+            _end(self._child)
+            self._child = None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "core.worker", str(theirs.fileno())],
+                    cwd=REPOSITORY,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                )
+            except OSError:
+                ours.close()
+                raise
+        return _Child(process, Connection(ours.detach()))
+
+
+def _request(encoder_id: str, texts: Sequence[str]) -> str:
+    """Return a short name for the same texts asked of the same encoder, in whatever order."""
+    return hashlib.sha256(repr((encoder_id, sorted(texts))).encode()).hexdigest()
+
+
+def _end(child: _Child, at_once: bool = False) -> int:
+    """End a child, gently if it listens; return its exit code, minus the signal's number if one ended it."""
+    child.connection.close()
+    if at_once:
+        child.process.terminate()
+    for harder in (child.process.terminate, child.process.kill):
+        try:
+            return child.process.wait(1)
+        except subprocess.TimeoutExpired:
+            harder()
+    return child.process.wait()
+
+
+def _obituary(code: int, done: int, total: int) -> str:
+    """Return plain words for a child that died with an exit code while it encoded."""
+    if code == -signal.SIGKILL:
+        what = "was stopped by the system (signal 9), most often because memory ran out"
+    elif code < 0:
+        what = f"was stopped (signal {-code})"
+    else:
+        what = f"ended unexpectedly (exit code {code}); the server's log may tell why"
+    if not done:
+        return f"The encoding process {what}. Nothing was finished before that; try again."
+    kept = f"{done:,} of {total:,} genre lists are kept; try again to go on from there."
+    return f"The encoding process {what}. {kept}"
+
+
+def serve(fd: int) -> None:
+    """Run the child's side: take jobs from the connection until its other end is closed.
+
+    One model stays loaded between jobs. The end of the connection, that is of the server, is noticed between
+    chunks too, so no child outlives its server for long.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; its end is the child's end
+    with suppress(OSError):  # where memory runs out, the kernel shall take this process, not the server
+        Path("/proc/self/oom_score_adj").write_text("500")
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    connection = Connection(fd)
+    store: VectorStore | None = None
+    model: embeddings.Model | None = None
+
+    def load(encoder: Encoder) -> embeddings.Model:
+        nonlocal model
+        if model is None or model.encoder != encoder:
+            model = None  # first let go of the old one: two may not fit into memory
+            gc.collect()
+            model = embeddings.load(encoder, devices.choose())
+        return model
+
+    with suppress(EOFError, OSError):
+        while True:
+            message = connection.recv()
+            if message[0] == "encode":  # anything else is a cancel that came too late
+                _, job_id, encoder_id, texts, root, chunk_size = message
+                if store is None or store.root != Path(root):
+                    store = VectorStore(Path(root))
+                encoder = encoders.get(encoder_id)
+                _serve_job(connection, job_id, encoder, texts, store, chunk_size, load)
+
+
+def _serve_job(
+    connection: Connection,
+    job_id: str,
+    encoder: Encoder,
+    texts: list[str],
+    store: VectorStore,
+    chunk_size: int,
+    load: Callable[[Encoder], embeddings.Model],
+) -> None:
+    """Run one job in the child; raise EOFError or ConnectionError when the server is gone."""
+    stopped = False
+
+    def should_stop() -> bool:
+        nonlocal stopped
+        while not stopped and connection.poll():
+            stopped = connection.recv() == ("cancel", job_id)
+        return stopped
+
+    try:
+        work(
+            encoder,
+            texts,
+            store,
+            on_progress=lambda progress: connection.send(("progress", progress)),
+            should_stop=should_stop,
+            chunk_size=chunk_size,
+            load=load,
+            keep=lambda *chunk: connection.send(("chunk", *chunk)),
+            job_id=job_id,
+        )
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:  # the server is told whatever it is, and the child is ready for the next job
+        log.exception("An encoding job failed.")
+        known = isinstance(error, embeddings.EncoderError)
+        text = str(error) if known else f"Encoding failed: {embeddings.summary(error)}"
+        connection.send(("failed", text))
+
+
+if __name__ == "__main__":
+    # What travels is made of core.worker's classes, and this module is __main__ here.
+    from core import worker
+
+    worker.serve(int(sys.argv[1]))
+    # Taking torch down in good order takes a second, and there is nothing left to save.
+    os._exit(0)

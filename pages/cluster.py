@@ -1,0 +1,115 @@
+"""One cluster in full: its genres, years, films, scores, and what else sets it apart."""
+
+import streamlit as st
+
+from core import cache, charts, controls
+
+SORTS = ("Most reviewed", "Most typical", "Most borderline")
+STAND_OUTS = ("directors", "countries", "languages")
+
+view = controls.current()
+st.title("One cluster")
+controls.scope(view)
+cluster = controls.choose_cluster(view)
+lists, clusters = cache.tables(view.catalogue, view.settings)
+row = clusters.iloc[cluster]
+mine = lists[lists["cluster"] == cluster]
+n_films = int(row["n_movies"])
+genres = controls.cluster_genres(view, cluster)
+
+st.markdown(
+    f"**{controls.plain(row['name'])}** holds {n_films:,} films ({row['share']:.1%} of those with genres) in "
+    f"{len(mine):,} genre lists. Most frequent: {controls.plain(row['top_genres'])}."
+)
+with st.container(horizontal=True):
+    for name, value, help_text in controls.cluster_figures(row):
+        st.metric(name, value, help=help_text, border=True, width="content")
+
+left, right = st.columns(2)
+with left:
+    st.altair_chart(
+        charts.genre_lifts(genres, row["color"]),
+        key="genre_lifts",
+        on_select=controls.genre_picked,
+        alt=f"Share of {len(genres)} genres among the films of cluster {row['label']}, beside the catalogue's share.",
+    )
+    st.caption(
+        "A bar is the share of the cluster's films that have the genre, the thin line its 95 % interval (Wilson), the "
+        "grey tick the share in all films with genres. Point at a bar for the lift. Click it to see those films below."
+    )
+with right:
+    years = controls.year_shares(view, cluster)
+    if years.empty:
+        st.info("No film here has a year.", icon=":material/info:")
+    else:
+        st.altair_chart(
+            charts.year_shares(years, row["color"], controls.years_title()),
+            key="year_shares",
+            on_select=controls.year_picked,
+            alt=f"Share of each year's films that are in cluster {row['label']}, {years['year'].min()} to "
+            f"{years['year'].max()}.",
+        )
+        st.caption(
+            "A point is a year: films of the cluster (with the genres chosen below, if any) out of all films of that "
+            "year under the filters, with or without genres; the band is the 95 % interval (Wilson). Hollow points "
+            "have fewer than 20 films. Click a point to see its films below."
+        )
+
+st.subheader("Films", anchor="films")
+controls.film_filters(view, cluster, mine)
+films = controls.cluster_films(view, cluster, lists)
+st.markdown(controls.films_line(len(films), n_films))
+order = st.segmented_control("Order", SORTS, default=SORTS[0], required=True, key="order", bind="query-params")
+if order == SORTS[1]:
+    films = films.sort_values("distance", kind="stable", ignore_index=True)
+elif order == SORTS[2]:
+    films = films.sort_values("margin", kind="stable", ignore_index=True)
+if films.empty:
+    st.info("No film has all of this. Take one of the choices away.", icon=":material/search_off:")
+else:
+    controls.film_table(films, f"{len(films):,} films of cluster {row['label']}.", "cluster_films")
+    st.caption(
+        "Margin tells how safely a film sits here: near 0 it might as well be in the runner-up cluster, higher is "
+        "safer. Click a column's head to sort; search with the magnifying glass."
+    )
+    controls.downloads(lambda: films, f"genrescope-cluster-{cluster}", f"These {len(films):,} films")
+
+st.subheader("Typical and borderline genre lists")
+left, right = st.columns(2)
+with left:
+    st.markdown("**Nearest to the centre**")
+    nearest = mine.sort_values("distance", kind="stable").head(10)
+    controls.list_table(nearest, ("distance",), "typical", f"Typical genre lists of cluster {row['label']}.")
+with right:
+    st.markdown("**Might as well be elsewhere**")
+    close = mine.dropna(subset="margin").sort_values("margin", kind="stable").head(10)
+    controls.list_table(close, ("margin", "runner_up_name"), "borderline", f"Borderline lists of {row['label']}.")
+st.caption(
+    "Distance is to the cluster's centre in the encoder's space. Select a row to see the films with exactly that list, "
+    "[above](#films)."
+)
+
+st.subheader("What stands out")
+column = st.segmented_control(
+    "Look at", STAND_OUTS, default=STAND_OUTS[0], required=True, key="look", bind="query-params"
+)
+column = column if column in STAND_OUTS else STAND_OUTS[0]
+table, n_with = cache.stand_outs(view.catalogue, view.settings, cluster, column)
+if table.empty:
+    st.info(f"No {column} stand out in this cluster.", icon=":material/balance:")
+else:
+    controls.stand_out_table(table, column, f"{column.title()} that stand out in cluster {row['label']}.")
+st.caption(
+    f"{n_with:,} of {n_films:,} films name {column}. Listed is what at least five films of the cluster have and what "
+    "it surely has more of than the catalogue: the lower end of the lift's 95 % interval is above 1. Select a director "
+    "to see the films, [above](#films)."
+)
+
+st.subheader("Scores, runtime and box office")
+controls.spread_table(
+    cache.spread(view.catalogue, view.settings, cluster), f"Medians and quartiles of cluster {row['label']}."
+)
+st.caption(
+    "Median, and in brackets the middle half of the films. “Known for” tells how many films have the value at all. Box "
+    "office is the largest gross that was reported, often worldwide, in dollars of its year."
+)

@@ -1,0 +1,31 @@
+"""Every film under the filters with its cluster, those without genres included."""
+
+import streamlit as st
+
+from core import controls
+
+view = controls.current()
+st.title("Films")
+controls.scope(view)
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.text_input(
+        "Search in title, directors and cast",
+        key="search",
+        bind="query-params",
+        max_chars=200,
+        icon=":material/search:",
+        type="search",
+    )
+    only_without = st.toggle("Only films without genres", key="without", bind="query-params")
+films = controls.searched_films(view, st.session_state["search"], bool(only_without))
+st.markdown(controls.films_line(len(films), view.analysis.counts.movies))
+if films.empty:
+    st.info("No film matches. Try fewer letters, or take filters away.", icon=":material/search_off:")
+else:
+    controls.film_table(films, f"{len(films):,} films with their clusters.", "all_films")
+    st.caption(
+        "Most reviewed first; click a column's head to sort. A film without genres has no cluster. Open a cluster from "
+        "the Overview, or pick it on the page Cluster."
+    )
+    controls.downloads(lambda: films, "genrescope-search", f"These {len(films):,} films")

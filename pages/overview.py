@@ -1,0 +1,104 @@
+"""All clusters at a glance: figures, the map, the table, sizes, and the genres by cluster."""
+
+import streamlit as st
+
+from core import cache, charts, controls
+
+AXES = {
+    "PCA": ("First principal component", "Second principal component"),
+    "t-SNE": ("t-SNE, first axis", "t-SNE, second axis"),
+}
+
+view = controls.current()
+found, n_clusters = view.analysis, view.analysis.clustering.n_clusters
+
+st.title("What these films are about")
+controls.scope(view)
+layout = st.session_state.get("map", "PCA")
+lists, clusters = cache.tables(view.catalogue, view.settings, layout if layout in AXES else "PCA")
+largest = clusters.iloc[0]
+st.markdown(
+    f"By what their genres mean, the films fall into **{n_clusters} clusters**. The largest is "
+    f"**{controls.plain(largest['name'])}** with {largest['n_movies']:,} films ({largest['share']:.0%}). "
+    "Pick a cluster in any chart or table to open it."
+)
+
+with st.container(horizontal=True):
+    for name, value, help_text in controls.figures(view):
+        st.metric(name, value, help=help_text, border=True, width="content")
+st.caption(controls.how_it_was_made(view))
+
+st.segmented_control(
+    "Map layout",
+    list(AXES),
+    default="PCA",
+    required=True,
+    key="map",
+    bind="query-params",
+    help="PCA keeps the large distances and is there at once. t-SNE keeps neighbours together and takes some seconds "
+    "the first time. Neither changes a cluster or a figure: these are computed in the encoder's own space.",
+)
+st.altair_chart(
+    charts.genre_map(lists, clusters, AXES[layout if layout in AXES else "PCA"]),
+    key="genre_map",
+    on_select=lambda: controls.picked_on_map("genre_map", lists),
+    alt=f"Map of {len(lists):,} genre lists in {n_clusters} clusters; the largest is {largest['label']}.",
+)
+controls.show_pick(view, "genre_map")
+st.caption(
+    "A bubble is one genre list, and its area the number of films that have it. Bubbles close together mean similar "
+    "things to the encoder. A disc with a number marks the middle of a cluster. Click a bubble, or drag over "
+    "several, to pick a cluster; double-click to let go."
+)
+
+st.subheader("Clusters")
+st.dataframe(
+    charts.with_color(controls.overview_columns(clusters), clusters["color"], clusters["text_color"]),
+    hide_index=True,
+    height="content" if n_clusters <= 12 else 460,
+    key="cluster_table",
+    on_select=lambda: controls.picked_in_table("cluster_table", clusters["cluster"]),
+    selection_mode="single-row",
+    column_config=controls.OVERVIEW_CONFIG,
+    placeholder="",
+    alt=f"Table of the {n_clusters} clusters with their films, genres, coherence and silhouette.",
+)
+controls.show_pick(view, "cluster_table")
+st.caption(
+    "Select a row to open a cluster. Share is of the films with genres. ×2.0 after a genre means twice as common as in "
+    "the catalogue. Year and Tomatometer are medians over the films that have one; rated films have a Tomatometer."
+)
+
+st.altair_chart(
+    charts.sizes(clusters),
+    key="sizes",
+    on_select=lambda: controls.picked_in_chart("sizes"),
+    alt=f"Films in each of {n_clusters} clusters, from {largest['n_movies']:,} to {clusters['n_movies'].min():,}.",
+)
+controls.show_pick(view, "sizes")
+st.caption("Colours follow a cluster's leading genre and stay when k changes. Click a bar to open its cluster.")
+
+measure = st.segmented_control(
+    "Show", ["share", "lift"], default="share", required=True, key="heat", bind="query-params",
+    help="Share: how many of the cluster's films have the genre. Lift: that share over the genre's share in all films.",
+)  # fmt: skip
+st.altair_chart(
+    charts.genre_heatmap(
+        found.genres.merge(clusters[["cluster", "label"]], on="cluster"),
+        measure if measure == "lift" else "share",
+        clusters["label"].tolist(),
+    ),
+    key="heatmap",
+    on_select=lambda: controls.picked_in_chart("heatmap", "genre"),
+    alt=f"Heat map of {found.genres['genre'].nunique()} genres by {n_clusters} clusters.",
+)
+controls.show_pick(view, "heatmap")
+st.caption(
+    "A row is a cluster, a column a genre. For lift, blue is more frequent than in the catalogue and orange rarer. "
+    "Click a field to open the films of that cluster with that genre."
+)
+
+st.subheader("Take it with you")
+controls.downloads(
+    lambda: controls.all_films(view), "genrescope-films", f"All {found.counts.movies:,} films with their cluster"
+)
