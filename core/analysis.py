@@ -113,7 +113,8 @@ def cluster_table(analysis: Analysis, lists: pd.DataFrame, measures: pd.DataFram
     films), and the columns of measures.
     """
     sizes = analysis.clustering.sizes
-    middle = lists.groupby("cluster")[["x", "y", "n_movies"]].apply(_middle)
+    # Without any list the frame that comes back has the three columns instead of _middle's two.
+    middle = lists.groupby("cluster")[["x", "y", "n_movies"]].apply(_middle)[["x", "y"]]
     table = pd.DataFrame(
         {
             "cluster": np.arange(len(sizes)),

@@ -63,7 +63,7 @@ def compare(counted: pd.DataFrame, in_cluster: float | FloatArray, in_all: float
     value among the n of the cluster and the N of the catalogue, of which the cluster is a part.
     """
     a, whole = counted["n_cluster"].to_numpy(np.float64), counted["n_all"].to_numpy(np.float64)
-    n, total = np.broadcast_to(np.asarray(in_cluster, dtype=np.float64), a.shape), float(in_all)
+    n, total = np.broadcast_to(np.asarray(in_cluster, dtype=np.float64), a.shape), np.float64(in_all)
     low, high = wilson(a, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         lift = (a / n) / (whole / total)

@@ -102,6 +102,8 @@ def _arrow(table: pa.Table | pd.DataFrame) -> pa.Table:
 
 
 def _csv_column(column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
     if pa.types.is_list(column.type):
         values = [None if cell is None else ", ".join(cell) for cell in column.to_pylist()]
     elif pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

@@ -8,6 +8,7 @@ that names the file, the row and the column, and nothing is kept.
 import csv
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,18 @@ COLUMNS = (
 REQUIRED = ("title", "genres")
 KINDS = {".parquet": "Parquet", ".csv": "CSV", ".duckdb": "DuckDB", ".db": "DuckDB"}
 WORDS = {"INTEGER": "a whole number", "DOUBLE": "a number", "DATE": "a date (YYYY-MM-DD)"}
+# A cast alone is not enough of a check: DuckDB rounds 1984.5 to a whole number and takes “inf” for a number or a date.
+UNFIT = {
+    "INTEGER": "TRY_CAST(value AS INTEGER) <> TRY_CAST(value AS DOUBLE)",
+    "DOUBLE": "NOT isfinite(TRY_CAST(value AS DOUBLE))",
+    "DATE": "NOT isfinite(TRY_CAST(value AS DATE))",
+}
+BLANKS = "' ' || chr(9) || chr(10) || chr(13) || chr(160)"
+CSV_ERRORS = {
+    "Expected Number of Columns": "it has more or fewer cells than there are columns. Check its commas and quotes.",
+    "unterminated quote": "a quote is opened and never closed. Close it, and double a quote inside a quoted cell.",
+    "not utf-8 encoded": "it is not UTF-8 text. Save the file as UTF-8 and try again.",
+}
 
 
 class SourceError(ValueError):
@@ -93,13 +106,16 @@ def _kind(path: Path) -> str:
 def _relation(connection: duckdb.DuckDBPyConnection, kind: str, path: Path) -> str:
     """Return the SQL that stands for the file's rows. The path is the deployer's, never a visitor's."""
     if kind == "DuckDB":
-        tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'theirs'").fetchall()
-        views = connection.execute("SELECT view_name FROM duckdb_views() WHERE database_name = 'theirs'").fetchall()
-        if ("movies",) not in tables + views:
+        there = connection.execute(
+            "SELECT 1 FROM (SELECT database_name, schema_name, table_name AS name FROM duckdb_tables() UNION ALL "
+            "SELECT database_name, schema_name, view_name FROM duckdb_views()) "
+            "WHERE database_name = 'theirs' AND schema_name = 'main' AND lower(name) = 'movies'"
+        ).fetchone()
+        if there is None:
             raise SourceError(f"The database {path.name} has no table named movies.")
         return "theirs.movies"
     if kind == "Parquet":
-        return f"read_parquet({_literal(str(path))})"
+        return f"read_parquet({_pattern(path)}, hive_partitioning=false)"
     return _csv_relation(path)
 
 
@@ -113,6 +129,8 @@ def _csv_relation(path: Path) -> str:
     except csv.Error as error:
         raise SourceError(f"{path.name} has no readable header row: {error}.") from error
     names = [name.strip() for name in header]
+    if not names:
+        raise SourceError(f"{path.name} has no column names in its first row.")
     repeated = sorted({name for name in names if [n.lower() for n in names].count(name.lower()) > 1})
     if repeated:
         raise SourceError(f"{path.name} names the column {repeated[0]} more than once. Keep one of them.")
@@ -120,8 +138,8 @@ def _csv_relation(path: Path) -> str:
         raise SourceError(f"{path.name} has a column without a name in its first row.")
     columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
     return (
-        f"read_csv({_literal(str(path))}, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', "
-        f"strict_mode=true, nullstr='', columns={{{columns}}})"
+        f"read_csv({_pattern(path)}, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', "
+        f"strict_mode=true, nullstr='', hive_partitioning=false, columns={{{columns}}})"
     )
 
 
@@ -137,11 +155,11 @@ def _check_values(connection: duckdb.DuckDBPyConnection, path: Path, found: Mapp
     for name in (*WHOLE_COLUMNS, *NUMBER_COLUMNS, *DATE_COLUMNS):
         if name not in found:
             continue
-        column, type_name = _identifier(found[name][0]), SQL_TYPES[name]
+        type_name = SQL_TYPES[name]
         bad = connection.execute(
-            f"SELECT row_number, value FROM (SELECT row_number() OVER () AS row_number, "
-            f"CAST({column} AS VARCHAR) AS value FROM theirs_rows) "
-            f"WHERE trim(value) <> '' AND TRY_CAST(value AS {type_name}) IS NULL ORDER BY row_number LIMIT 1"
+            f"SELECT row_number, value FROM (SELECT row_number() OVER () AS row_number, {_value(name, found)} AS value "
+            f"FROM theirs_rows) WHERE value IS NOT NULL AND coalesce({UNFIT[type_name]}, true) "
+            "ORDER BY row_number LIMIT 1"
         ).fetchone()
         if bad:
             row, value = bad
@@ -151,6 +169,13 @@ def _check_values(connection: duckdb.DuckDBPyConnection, path: Path, found: Mapp
             )
 
 
+def _value(name: str, found: Mapping[str, tuple[str, str]]) -> str:
+    """Return the SQL of a number or date of theirs as text, NULL where the cell is empty or a NaN of numpy."""
+    column, theirs = _identifier(found[name][0]), found[name][1]
+    text = f"nullif(trim(CAST({column} AS VARCHAR), {BLANKS}), '')"
+    return f"nullif({text}, 'nan')" if theirs in ("FLOAT", "DOUBLE") else text
+
+
 def _expression(name: str, found: Mapping[str, tuple[str, str]]) -> str:
     """Return the SQL that turns a column of theirs into ours, NULL where they have none."""
     type_name = SQL_TYPES[name]
@@ -158,22 +183,16 @@ def _expression(name: str, found: Mapping[str, tuple[str, str]]) -> str:
         return f"CAST(NULL AS {type_name})"
     column, theirs = _identifier(found[name][0]), found[name][1]
     if name not in LIST_COLUMNS:
-        return (
-            f"CAST({column} AS VARCHAR)"
-            if type_name == "VARCHAR"
-            else (f"TRY_CAST(CAST({column} AS VARCHAR) AS {type_name})")
-        )
+        if type_name == "VARCHAR":
+            return f"CAST({column} AS VARCHAR)"
+        return f"TRY_CAST({_value(name, found)} AS {type_name})"
+    is_list = theirs.endswith("]")  # VARCHAR[] or, with a fixed length, VARCHAR[2]
     # A comma always parts two genres, in a list too, so that a genre list can be read back from its text.
-    if name == "genres" or not theirs.endswith("[]"):
-        text = (
-            f"array_to_string(CAST({column} AS VARCHAR[]), ',')"
-            if theirs.endswith("[]")
-            else f"CAST({column} AS VARCHAR)"
-        )
+    if name == "genres" or not is_list:
+        text = f"array_to_string(CAST({column} AS VARCHAR[]), ',')" if is_list else f"CAST({column} AS VARCHAR)"
         column = f"regexp_split_to_array({text}, '[|;,]')"
-    return (
-        f"coalesce(list_filter(list_transform(CAST({column} AS VARCHAR[]), lambda x: trim(x)), lambda x: x <> ''), [])"
-    )
+    trimmed = f"list_transform(CAST({column} AS VARCHAR[]), lambda x: trim(x, {BLANKS}))"
+    return f"coalesce(list_filter({trimmed}, lambda x: x <> ''), [])"
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, found: Mapping[str, tuple[str, str]]) -> None:
@@ -210,14 +229,24 @@ def _check_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _because(path: Path, kind: str, error: duckdb.Error) -> str:
     """Put a DuckDB error in one sentence that says what to do."""
-    if isinstance(error, duckdb.IOException) and "lock" in str(error).lower():
+    text = str(error).replace(f"{path.parent}{os.sep}", "")
+    if isinstance(error, duckdb.IOException) and "Could not set lock" in text:
         return f"The database {path.name} is being written by another program. Close that program and try again."
-    said = " ".join(str(error).replace(str(path), path.name).split())[:160]
+    line = re.search(r"CSV Error on Line: (\d+)", text)
+    words = next((words for sign, words in CSV_ERRORS.items() if sign in text), None)
+    if line and words:
+        return f"{path.name}, line {int(line[1]):,}: {words}"
+    said = " ".join(text.partition("\nLINE ")[0].split())[:160]
     return f"{path.name} cannot be read as {kind}. Check that the file is complete. DuckDB says: {said}"
 
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def _pattern(path: Path) -> str:
+    """Return a path as DuckDB's table functions want it: *, ? and [ in its name mean themselves."""
+    return _literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 
 def _identifier(name: str) -> str:

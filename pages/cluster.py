@@ -27,11 +27,11 @@ with st.container(horizontal=True):
 
 left, right = st.columns(2)
 with left:
-    st.altair_chart(
+    controls.show_chart(
         charts.genre_lifts(genres, row["color"]),
         key="genre_lifts",
         on_select=controls.genre_picked,
-        alt=f"Share of {len(genres)} genres among the films of cluster {row['label']}, beside the catalogue's share.",
+        alt="Bars: share of the cluster's films that have each genre, beside the catalogue's share.",
     )
     st.caption(
         "A bar is the share of the cluster's films that have the genre, the thin line its 95 % interval (Wilson), the "
@@ -42,12 +42,11 @@ with right:
     if years.empty:
         st.info("No film here has a year.", icon=":material/info:")
     else:
-        st.altair_chart(
-            charts.year_shares(years, row["color"], controls.years_title()),
+        controls.show_chart(
+            charts.year_shares(years, row["color"]),
             key="year_shares",
             on_select=controls.year_picked,
-            alt=f"Share of each year's films that are in cluster {row['label']}, {years['year'].min()} to "
-            f"{years['year'].max()}.",
+            alt="Line: share of each year's films that are in this cluster.",
         )
         st.caption(
             "A point is a year: films of the cluster (with the genres chosen below, if any) out of all films of that "

@@ -8,6 +8,13 @@ AXES = {
     "PCA": ("First principal component", "Second principal component"),
     "t-SNE": ("t-SNE, first axis", "t-SNE, second axis"),
 }
+# The same words for every k: with others, the browser builds the chart anew instead of swapping its rows.
+ALT = {
+    "map": "Map of the genre lists: a bubble a list, sized by films and coloured by cluster. The table below has the "
+    "clusters in words and numbers.",
+    "sizes": "Bars: films in each cluster, largest first, as in the table of clusters above.",
+    "heatmap": "Heat map: how many films of each cluster have each genre; the largest are in the table of clusters.",
+}
 
 view = controls.current()
 found, n_clusters = view.analysis, view.analysis.clustering.n_clusters
@@ -38,11 +45,11 @@ st.segmented_control(
     help="PCA keeps the large distances and is there at once. t-SNE keeps neighbours together and takes some seconds "
     "the first time. Neither changes a cluster or a figure: these are computed in the encoder's own space.",
 )
-st.altair_chart(
+controls.show_chart(
     charts.genre_map(lists, clusters, AXES[layout if layout in AXES else "PCA"]),
     key="genre_map",
     on_select=lambda: controls.picked_on_map("genre_map", lists),
-    alt=f"Map of {len(lists):,} genre lists in {n_clusters} clusters; the largest is {largest['label']}.",
+    alt=ALT["map"],
 )
 controls.show_pick(view, "genre_map")
 st.caption(
@@ -69,11 +76,11 @@ st.caption(
     "the catalogue. Year and Tomatometer are medians over the films that have one; rated films have a Tomatometer."
 )
 
-st.altair_chart(
+controls.show_chart(
     charts.sizes(clusters),
     key="sizes",
     on_select=lambda: controls.picked_in_chart("sizes"),
-    alt=f"Films in each of {n_clusters} clusters, from {largest['n_movies']:,} to {clusters['n_movies'].min():,}.",
+    alt=ALT["sizes"],
 )
 controls.show_pick(view, "sizes")
 st.caption("Colours follow a cluster's leading genre and stay when k changes. Click a bar to open its cluster.")
@@ -82,15 +89,14 @@ measure = st.segmented_control(
     "Show", ["share", "lift"], default="share", required=True, key="heat", bind="query-params",
     help="Share: how many of the cluster's films have the genre. Lift: that share over the genre's share in all films.",
 )  # fmt: skip
-st.altair_chart(
+controls.show_chart(
     charts.genre_heatmap(
         found.genres.merge(clusters[["cluster", "label"]], on="cluster"),
         measure if measure == "lift" else "share",
-        clusters["label"].tolist(),
     ),
     key="heatmap",
     on_select=lambda: controls.picked_in_chart("heatmap", "genre"),
-    alt=f"Heat map of {found.genres['genre'].nunique()} genres by {n_clusters} clusters.",
+    alt=ALT["heatmap"],
 )
 controls.show_pick(view, "heatmap")
 st.caption(

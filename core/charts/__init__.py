@@ -1,14 +1,16 @@
-"""The charts: a tidy frame in, an `alt.Chart` out, one function a chart.
+"""The charts: a tidy frame in, a `Figure` (specification and rows) out, one function a chart.
 
-`colors` gives each cluster its colour, `overview` and `cluster` draw what their pages show. Titles, axis titles and
-units are set here; the caption that tells how to read a chart is the page's.
+`figure` tells why the two are kept apart, `colors` gives each cluster its colour, `overview` and `cluster` draw what
+their pages show. Titles, axis titles and units are set here; the caption that tells how to read a chart is the page's.
 """
 
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
+from core.charts.figure import Figure
 from core.charts.overview import genre_heatmap, genre_map, sizes
 
 __all__ = [
+    "Figure",
     "cluster_colors",
     "genre_heatmap",
     "genre_lifts",

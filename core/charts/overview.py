@@ -1,134 +1,146 @@
 """The charts of the Overview page."""
 
+from functools import cache
+from typing import Any, Literal
+
 import altair as alt
 import pandas as pd
 
+from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, SOURCE, Figure, specification
+
 MAP_HEIGHT = 480
-ROW_HEIGHT = 22
-GREY = "#7d8492"  # readable on a light and on a dark page
+LEAST_LIFT, MOST_LIFT = 1 / 8, 8
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero
 AROUND_ONE = ["rgba(222, 126, 40, 0.5)", "rgba(128, 128, 128, 0.04)", "rgba(72, 110, 214, 1)"]
 
-
-def _cluster_color(clusters: pd.DataFrame) -> alt.Color:
-    """Return the colour encoding of clusters: clusters has cluster and color. The labels serve as the legend."""
-    scale = alt.Scale(domain=clusters["cluster"].tolist(), range=clusters["color"].tolist())
-    return alt.Color("cluster:N", scale=scale, legend=None)
+Measure = Literal["share", "lift"]
 
 
-def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]) -> alt.LayerChart:
+def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]) -> Figure:
     """Draw the map of the genre lists: a bubble a list, sized by films, coloured and numbered by cluster.
 
-    lists has x, y, n_movies, genre_list, cluster, name; clusters has cluster, name, color, text_color, x, y, n_movies.
+    lists has x, y, n_movies, genre_list, cluster; clusters has cluster, label, color, text_color, x, y, n_movies.
     Selections: `pick` (field cluster) on a click, `brush` (x and y) on a drag.
     """
+    # A row with a text colour is a cluster's badge. Large bubbles come first, so that small ones lie on top of them.
+    bubbles = lists.merge(clusters[["cluster", "label", "color"]], on="cluster").assign(text_color=None)
+    badges = clusters.assign(genre_list="")
+    columns = ["x", "y", "n_movies", "genre_list", "cluster", "label", "color", "text_color"]
+    rows = pd.concat([bubbles[columns].sort_values("n_movies", ascending=False, kind="stable"), badges[columns]])
+    return Figure(_genre_map(axes), rows)
+
+
+@cache
+def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["cluster"], on="click", clear="dblclick")
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
     # Axes show no numbers: only the distances between bubbles mean something.
     hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
     loose = alt.Scale(zero=False, nice=False, padding=18)
-    x, y = alt.X("x:Q", title=axes[0], axis=hidden, scale=loose), alt.Y("y:Q", title=axes[1], axis=hidden, scale=loose)
-    bubbles = (
-        alt.Chart(lists)
+    color = alt.Color("color:N", scale=None)
+    base = alt.Chart().encode(
+        x=alt.X("x:Q", title=axes[0], axis=hidden, scale=loose),
+        y=alt.Y("y:Q", title=axes[1], axis=hidden, scale=loose),
+        tooltip=[
+            alt.Tooltip("genre_list:N", title="Genre list"),
+            alt.Tooltip("n_movies:Q", title="Films", format=","),
+            alt.Tooltip("label:N", title="Cluster"),
+        ],
+    )
+    circles = (
+        base.transform_filter("!datum.text_color")
         .mark_circle(strokeWidth=0.5, stroke="#8884")
         .encode(
-            x=x,
-            y=y,
-            size=alt.Size("n_movies:Q", title="Films", scale=alt.Scale(range=[18, 1600]), legend=None),
-            color=_cluster_color(clusters),
+            color=color,
+            size=alt.Size("n_movies:Q", scale=alt.Scale(range=[18, 1600]), legend=None),
             opacity=alt.condition(pick, alt.value(0.78), alt.value(0.12)),
-            order=alt.Order("n_movies:Q", sort="descending"),
-            tooltip=[
-                alt.Tooltip("genre_list:N", title="Genre list"),
-                alt.Tooltip("n_movies:Q", title="Films", format=","),
-                alt.Tooltip("cluster:N", title="Cluster"),
-                alt.Tooltip("name:N", title="Name"),
-            ],
         )
         .add_params(pick, brush)
     )
-    badge = alt.Chart(clusters).encode(
-        x=x,
-        y=y,
-        tooltip=[
-            alt.Tooltip("cluster:N", title="Cluster"),
-            alt.Tooltip("name:N", title="Name"),
-            alt.Tooltip("n_movies:Q", title="Films", format=","),
-        ],
-    )
-    discs = badge.mark_point(filled=True, size=330, stroke="white", strokeWidth=1.5, opacity=1).encode(
-        color=_cluster_color(clusters)
-    )
+    badge = base.transform_filter("datum.text_color")
+    discs = badge.mark_point(filled=True, size=330, stroke="white", strokeWidth=1.5, opacity=1).encode(color=color)
     numbers = badge.mark_text(fontSize=11, fontWeight="bold").encode(
         text="cluster:N", color=alt.Color("text_color:N", scale=None)
     )
-    return alt.LayerChart(
-        layer=[bubbles, discs, numbers], height=MAP_HEIGHT, title="Map of the genre lists, by cluster"
+    return specification(
+        alt.LayerChart(
+            data=SOURCE,
+            layer=[circles, discs, numbers],
+            height=MAP_HEIGHT,
+            title="Map of the genre lists, by cluster",
+            usermeta=CANVAS,
+        )
     )
 
 
-def sizes(clusters: pd.DataFrame) -> alt.LayerChart:
+def sizes(clusters: pd.DataFrame) -> Figure:
     """Draw the films in each cluster as bars, largest first; clusters has cluster, label, color, n_movies, share.
 
     Selection: `pick` (field cluster) on a click.
     """
+    return Figure(_sizes(), clusters[["cluster", "label", "color", "n_movies", "share"]])
+
+
+@cache
+def _sizes() -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["cluster"], on="click", clear="dblclick")
-    base = alt.Chart(clusters).encode(
-        y=alt.Y("label:N", sort=clusters["label"].tolist(), title="Cluster", axis=alt.Axis(labelLimit=230)),
-        x=alt.X(
-            "n_movies:Q",
-            title="Films",
-            axis=alt.Axis(tickCount=6),
-            scale=alt.Scale(domain=[0, 1.12 * int(clusters["n_movies"].max())], nice=False),
-        ),
+    base = alt.Chart().encode(
+        y=alt.Y("label:N", sort=None, title="Cluster", axis=alt.Axis(labelLimit=230)),
+        x=alt.X("n_movies:Q", title="Films", axis=alt.Axis(tickCount=6)),
+        tooltip=[
+            alt.Tooltip("label:N", title="Cluster"),
+            alt.Tooltip("n_movies:Q", title="Films", format=","),
+            alt.Tooltip("share:Q", title="Share of films with genres", format=".1%"),
+        ],
     )
     bars = (
         base.mark_bar(cornerRadiusEnd=2)
         .encode(
-            color=_cluster_color(clusters),
+            color=alt.Color("color:N", scale=None),
             opacity=alt.condition(pick, alt.value(1.0), alt.value(0.35)),
-            tooltip=[
-                alt.Tooltip("label:N", title="Cluster"),
-                alt.Tooltip("n_movies:Q", title="Films", format=","),
-                alt.Tooltip("share:Q", title="Share of films with genres", format=".1%"),
-            ],
         )
         .add_params(pick)
     )
     counts = base.mark_text(align="left", dx=4, color=GREY).encode(text=alt.Text("n_movies:Q", format=","))
-    return alt.LayerChart(layer=[bars, counts], height=alt.Step(ROW_HEIGHT), title="Films in each cluster")
+    title = "Films in each cluster"
+    return specification(alt.LayerChart(data=SOURCE, layer=[bars, counts], height=alt.Step(ROW_HEIGHT), title=title))
 
 
-def genre_heatmap(genres: pd.DataFrame, measure: str, order: list[str]) -> alt.Chart:
-    """Draw genre by cluster; genres has cluster, label, genre, share, lift, n_cluster; measure is share or lift.
+def genre_heatmap(genres: pd.DataFrame, measure: Measure) -> Figure:
+    """Draw genre by cluster; genres has cluster, label, genre, share, lift, n_cluster.
 
     Share runs from nothing to all films; lift is on a logarithmic scale around 1, from orange (rarer than in the
     catalogue) to blue (more frequent). Selection: `pick` (fields cluster and genre) on a click.
     """
+    rows = genres.sort_values("cluster", kind="stable")[["cluster", "label", "genre", "n_cluster", "share", "lift"]]
+    return Figure(_genre_heatmap(measure), rows.assign(shown=rows["lift"].clip(LEAST_LIFT, MOST_LIFT)))
+
+
+@cache
+def _genre_heatmap(measure: Measure) -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["cluster", "genre"], on="click", clear="dblclick")
-    if measure == "share":
-        color = alt.Color(
+    colors = {
+        "share": alt.Color(
             "share:Q",
             title="Share of films",
             scale=alt.Scale(domain=[0, 1], range=FROM_NOTHING),
             legend=alt.Legend(format=".0%"),
-        )
-    else:
-        color = alt.Color(
+        ),
+        "lift": alt.Color(
             "shown:Q",
             title="Lift",
-            scale=alt.Scale(type="log", domain=[1 / 8, 1, 8], range=AROUND_ONE, clamp=True),
-            legend=alt.Legend(values=[0.125, 0.25, 0.5, 1, 2, 4, 8], format="~g"),
-        )
-    title = "Genre by cluster: " + ("share of the cluster's films" if measure == "share" else "lift")
-    shown = genres.assign(shown=genres["lift"].clip(lower=1 / 8, upper=8))
-    heat: alt.Chart = (
-        alt.Chart(shown, height=alt.Step(ROW_HEIGHT), title=title)
+            scale=alt.Scale(type="log", domain=[LEAST_LIFT, 1, MOST_LIFT], range=AROUND_ONE, clamp=True),
+            legend=alt.Legend(values=[LEAST_LIFT, 0.25, 0.5, 1, 2, 4, MOST_LIFT], format="~g"),
+        ),
+    }
+    titles = {"share": "Genre by cluster: share of the cluster's films", "lift": "Genre by cluster: lift"}
+    return specification(
+        alt.Chart(SOURCE, height=alt.Step(ROW_HEIGHT), title=titles[measure], usermeta=CANVAS)
         .mark_rect(strokeWidth=1, stroke="#8883")
         .encode(
             x=alt.X("genre:N", title="Genre", axis=alt.Axis(labelAngle=-45, labelOverlap=False)),
-            y=alt.Y("label:N", title="Cluster", sort=order, axis=alt.Axis(labelLimit=230)),
-            color=color,
+            y=alt.Y("label:N", title="Cluster", sort=None, axis=alt.Axis(labelLimit=230)),
+            color=colors[measure],
             opacity=alt.condition(pick, alt.value(1.0), alt.value(0.35)),
             tooltip=[
                 alt.Tooltip("label:N", title="Cluster"),
@@ -140,4 +152,3 @@ def genre_heatmap(genres: pd.DataFrame, measure: str, order: list[str]) -> alt.C
         )
         .add_params(pick)
     )
-    return heat

@@ -20,10 +20,10 @@ from core.controls.picks import (
     remember_pick,
     row_picked,
     searched_films,
+    show_chart,
     show_pick,
     year_picked,
     year_shares,
-    years_title,
 )
 from core.controls.tables import (
     OVERVIEW_CONFIG,
@@ -72,6 +72,7 @@ __all__ = [
     "row_picked",
     "scope",
     "searched_films",
+    "show_chart",
     "show_pick",
     "sidebar",
     "spread_table",
@@ -79,5 +80,4 @@ __all__ = [
     "wait_for_vectors",
     "year_picked",
     "year_shares",
-    "years_title",
 ]

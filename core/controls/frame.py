@@ -1,6 +1,7 @@
 """The frame around every page: its navigation, the catalogue, the sidebar and its settings."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from core.movies import Catalogue, Filters, GenreMode, Options
 from core.recipes import DEFAULT_K, MAX_SEED, Settings
 from core.sources import SourceError
 
+PAGES = Path(__file__).resolve().parents[2] / "pages"
 GENRE_MODES: tuple[GenreMode, ...] = ("any", "all", "none")
 
 
@@ -30,21 +32,21 @@ def navigation() -> st.Page:
     return st.navigation(
         [
             st.Page(
-                "pages/overview.py",
+                PAGES / "overview.py",
                 title="Overview",
                 icon=":material/bubble_chart:",
                 default=True,
                 help="All clusters at a glance: their map, sizes, genres and figures.",
             ),
             st.Page(
-                "pages/cluster.py",
+                PAGES / "cluster.py",
                 title="Cluster",
                 icon=":material/zoom_in:",
                 url_path="cluster",
                 help="One cluster in full, down to its films.",
             ),
             st.Page(
-                "pages/films.py",
+                PAGES / "films.py",
                 title="Films",
                 icon=":material/movie:",
                 url_path="films",

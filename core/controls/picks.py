@@ -1,12 +1,20 @@
 """From a mark to the films behind it: what was clicked, which cluster is shown, which films are chosen."""
 
+from collections.abc import Callable
+
 import pandas as pd
 import streamlit as st
 
 from core import cache
 from core.analysis import Analysis
-from core.controls.frame import View
+from core.charts import Figure
+from core.controls.frame import PAGES, View
 from core.controls.words import plain
+
+
+def show_chart(figure: Figure, key: str, on_select: Callable[[], None], alt: str) -> None:
+    """Draw a chart whose clicks call `on_select`; `alt` must not depend on the rows, see `charts.Figure`."""
+    st.vega_lite_chart(figure.data, figure.spec, key=key, on_select=on_select, alt=alt)
 
 
 def choose_cluster(view: View) -> int:
@@ -41,7 +49,7 @@ def link_to_cluster(view: View, cluster: int, genre: str | None = None) -> None:
         text += f", films with {plain(genre)}"
     # An empty parameter clears what was chosen on that page before.
     st.page_link(
-        "pages/cluster.py",
+        PAGES / "cluster.py",
         label=text,
         icon=":material/zoom_in:",
         query_params={"cluster": str(cluster), "with": genre or "", "year": "", "list": "", "find": ""},
@@ -61,7 +69,7 @@ def show_pick(view: View, source: str) -> None:
 
 
 def picked_in_chart(source: str, *fields: str) -> None:
-    """Remember what a click in the chart with this key chose (a callback of `st.altair_chart`)."""
+    """Remember what a click in the chart with this key chose (a callback of `show_chart`)."""
     points = st.session_state[source].selection.get("pick") or []
     if not points:
         remember_pick(source, None)
@@ -154,12 +162,6 @@ def cluster_genres(view: View, cluster: int) -> pd.DataFrame:
 def year_shares(view: View, cluster: int) -> pd.DataFrame:
     """Return the share of each year's films that are in the cluster and have the genres chosen on the page."""
     return cache.year_shares(view.catalogue, view.settings, cluster, tuple(st.session_state.get("with") or ()))
-
-
-def years_title() -> str:
-    """Name the films that the chart of years counts."""
-    chosen = st.session_state.get("with") or []
-    return "Films of the cluster" + (f" with {', '.join(chosen)}" if chosen else "")
 
 
 def cluster_films(view: View, cluster: int, lists: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,572 @@
+import dataclasses
+import itertools
+import json
+import random
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.typing import NDArray
+
+from core import movies, sources
+from core.movies import Catalogue, CatalogueError, Counts, Filters
+
+Film = dict[str, Any]
+IntArray = NDArray[np.int64]
+
+# Each filter alone, at its edges, and some together; more are drawn by lot below.
+FILTERS = [
+    Filters(),
+    Filters(years=(1990, 1999)),
+    Filters(years=(1984, 1984)),
+    Filters(years=(2014, 3000)),
+    Filters(years=(1999, 1990)),
+    Filters(languages=("French",)),
+    Filters(languages=("French", "Japanese", "no such language")),
+    Filters(countries=("Norway", "Sweden")),
+    Filters(genres=("Horror", "War")),
+    Filters(genres=("Horror", "War"), genre_mode="all"),
+    Filters(genres=("Drama",), genre_mode="all"),
+    Filters(genres=("Horror", "Drama"), genre_mode="none"),
+    Filters(genres=("no such genre",)),
+    Filters(genres=("no such genre",), genre_mode="none"),
+    Filters(min_reviews=1),
+    Filters(min_reviews=100),
+    Filters(years=(1970, 2000), languages=("English",), countries=("Canada",), genres=("Comedy",), min_reviews=20),
+    Filters(years=(1970, 2000), genres=("Comedy", "Romance"), genre_mode="all", min_reviews=10),
+]
+
+
+def drawn_filters(seed: int) -> Filters:
+    lot = random.Random(seed)
+    genres = ["Drama", "Comedy", "Action", "Thriller", "Romance", "Horror", "Documentary", "Animation", "Western"]
+    first = lot.randint(1940, 2014)
+    return Filters(
+        years=lot.choice([None, (first, first + lot.randint(0, 40))]),
+        languages=tuple(lot.sample(["English", "French", "German", "Spanish", "Hindi"], lot.randint(0, 3))),
+        countries=tuple(lot.sample(["USA", "France", "UK", "Germany", "India"], lot.randint(0, 3))),
+        genres=tuple(lot.sample(genres, lot.randint(0, 3))),
+        genre_mode=lot.choice(["any", "all", "none"]),
+        min_reviews=lot.choice([0, 0, 5, 50]),
+    )
+
+
+ALL_FILTERS = [*FILTERS, *map(drawn_filters, range(30))]
+
+
+def passes(film: Film, filters: Filters) -> bool:
+    """Tell in plain Python whether a film counts."""
+    if filters.years is not None:
+        first, last = filters.years
+        if film["year"] is None or not first <= film["year"] <= last:
+            return False
+    if filters.languages and not {*filters.languages} & {*film["languages"]}:
+        return False
+    if filters.countries and not {*filters.countries} & {*film["countries"]}:
+        return False
+    if filters.genres:
+        shared = {*filters.genres} & {*film["genres"]}
+        good = {"any": bool(shared), "all": shared == {*filters.genres}, "none": not shared}
+        if not good[filters.genre_mode]:
+            return False
+    return filters.min_reviews <= 0 or (film["reviews"] is not None and film["reviews"] >= filters.min_reviews)
+
+
+@pytest.fixture(scope="module")
+def labels(catalogue: Catalogue) -> IntArray:
+    """Seven clusters by lot: what they are makes no difference to SQL. A tenth of the lists is in none."""
+    lot = np.random.default_rng(3)
+    drawn = lot.integers(7, size=len(catalogue.genre_lists))
+    drawn[lot.random(len(drawn)) < 0.1] = -1
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def cluster_of(catalogue: Catalogue, labels: IntArray) -> Callable[[Film], int]:
+    by_list = dict(zip(catalogue.genre_lists, labels.tolist(), strict=True))
+    return lambda film: by_list.get(film["genre_list"], -1)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Callable[[list[Film]], Catalogue]]:
+    """A way to open films of one's own."""
+    opened: list[Catalogue] = []
+
+    def open_films(films: list[Film]) -> Catalogue:
+        path = tmp_path / f"films{len(opened)}.parquet"
+        pq.write_table(pa.Table.from_pylist(films), path)
+        opened.append(movies.open_catalogue(path))
+        return opened[-1]
+
+    yield open_films
+    for catalogue in opened:
+        catalogue.connection.close()
+
+
+def same_number(found: Any, expected: float | None) -> bool:
+    return bool(pd.isna(found)) if expected is None else found == pytest.approx(expected, rel=1e-12)
+
+
+# Opening
+
+
+def test_the_shipped_catalogue(catalogue: Catalogue, plain_films: list[Film]) -> None:
+    assert catalogue.n_movies == len(plain_films) == 17_472
+    assert catalogue.genre_lists == tuple(sorted({film["genre_list"] for film in plain_films} - {None}))
+    assert len(catalogue.genre_lists) == 1187
+    assert catalogue.columns == frozenset(sources.COLUMNS)
+    assert catalogue.name == "movies.parquet"
+    assert catalogue.fingerprint == sources.fingerprint(movies.SHIPPED)
+
+
+def test_a_catalogue_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(sources.SourceError, match=r"nowhere\.parquet was not found"):
+        movies.open_catalogue(tmp_path / "nowhere.parquet")
+
+
+def test_a_catalogue_without_films(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("title,genres\n")
+    catalogue = movies.open_catalogue(path)
+    assert (catalogue.n_movies, catalogue.genre_lists) == (0, ())
+    assert catalogue.counts() == Counts(0, 0)
+    assert catalogue.weights().tolist() == []
+    assert catalogue.options() == movies.Options(None, {}, {}, {}, 0)
+    assert catalogue.films().empty
+    assert catalogue.rows().num_rows == 0
+    assert catalogue.cluster_measures(np.zeros(0, dtype=np.int64)).empty
+    catalogue.connection.close()
+
+
+def test_the_least_that_a_catalogue_can_have(small: Callable[[list[Film]], Catalogue]) -> None:
+    catalogue = small([{"title": "A", "genres": ["War"]}, {"title": "B", "genres": []}])
+    labels = np.array([0])
+    assert catalogue.columns == {"title", "genres"}
+    assert catalogue.counts() == Counts(movies=2, without_genres=1)
+    assert catalogue.counts().clustered == 1
+    assert catalogue.options() == movies.Options(None, {}, {}, {"War": 1}, 0)
+    assert catalogue.counts(Filters(languages=("English",))) == Counts(0, 0)
+    assert catalogue.counts(Filters(years=(0, 3000))) == Counts(0, 0)
+    assert catalogue.counts(Filters(min_reviews=1)) == Counts(0, 0)
+    films = catalogue.films()
+    assert films["title"].tolist() == ["A", "B"]
+    assert films["genres"].tolist() == ["War", ""]
+    assert films["directors"].isna().all()
+    assert catalogue.films(search="a")["title"].tolist() == ["A"]
+    assert catalogue.years(labels, 0).empty
+    assert catalogue.shares("directors", labels, 0)[1:] == (0, 0)
+    measures = catalogue.cluster_measures(labels)
+    assert measures["n_movies"].tolist() == [1]
+    assert measures["n_year"].tolist() == [0]
+    assert measures["median_year"].isna().all()
+
+
+# Closed to the outside
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [
+        ("SELECT * FROM '{folder}/other.csv'", duckdb.PermissionException),
+        ("SELECT * FROM read_csv('{folder}/other.csv')", duckdb.PermissionException),
+        ("SELECT * FROM read_text('{folder}/other.csv')", duckdb.PermissionException),
+        ("SELECT * FROM read_parquet('{folder}/other.parquet')", duckdb.PermissionException),
+        ("SELECT * FROM glob('{folder}/*')", duckdb.PermissionException),
+        ("ATTACH '{folder}/other.duckdb' AS other", duckdb.PermissionException),
+        ("COPY movies TO '{folder}/out.csv'", duckdb.PermissionException),
+        ("COPY movies FROM '{folder}/other.csv'", duckdb.PermissionException),
+        ("EXPORT DATABASE '{folder}/out'", duckdb.PermissionException),
+        ("INSTALL httpfs", duckdb.Error),
+        ("LOAD httpfs", duckdb.Error),
+        ("INSTALL httpfs FROM community", duckdb.Error),
+        ("SET enable_external_access = true", duckdb.InvalidInputException),
+        ("SET GLOBAL enable_external_access = true", duckdb.InvalidInputException),
+        ("SET lock_configuration = false", duckdb.InvalidInputException),
+        ("RESET lock_configuration", duckdb.InvalidInputException),
+        ("SET autoinstall_known_extensions = true", duckdb.InvalidInputException),
+        ("SET temp_directory = '{folder}'", duckdb.InvalidInputException),
+        ("SET threads = 8", duckdb.InvalidInputException),
+        ("PRAGMA memory_limit = '8GB'", duckdb.InvalidInputException),
+    ],
+)
+def test_an_open_catalogue_is_closed_to_the_outside(
+    small: Callable[[list[Film]], Catalogue], tmp_path: Path, statement: str, error: type[Exception]
+) -> None:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "other.csv").write_text("title,genres\nsecret,War\n")
+    pq.write_table(pa.table({"title": ["secret"]}), folder / "other.parquet")
+    duckdb.connect(str(folder / "other.duckdb")).close()
+    there = sorted(folder.iterdir())
+    catalogue = small([{"title": "A", "genres": ["War"]}])
+    sql = statement.format(folder=folder)
+    for connection in (catalogue.connection, catalogue.connection.cursor()):
+        with pytest.raises(error):
+            connection.execute(sql).fetchall()
+    assert sorted(folder.iterdir()) == there
+    assert catalogue.counts() == Counts(1, 0)
+
+
+def test_the_statements_above_work_on_a_database_that_is_not_closed(tmp_path: Path) -> None:
+    # else the test above would prove nothing
+    (tmp_path / "other.csv").write_text("title,genres\nsecret,War\n")
+    with duckdb.connect() as connection:
+        assert connection.execute(f"SELECT * FROM '{tmp_path}/other.csv'").fetchall() == [("secret", "War")]
+        connection.execute(f"ATTACH '{tmp_path}/other.duckdb' AS other")
+        connection.execute(f"COPY (SELECT 1) TO '{tmp_path}/out.csv'")
+        connection.execute("SET threads = 1")
+        connection.execute("SET enable_external_access = false")
+
+
+HOSTILE = [
+    *(
+        "'",
+        '"',
+        "''",
+        "%",
+        "_",
+        "\\",
+        "%%",
+        "a%b",
+        "a_b",
+        ".*",
+        "[a]",
+        "(",
+        "?",
+        "$1",
+        ":x",
+        "{}",
+        "--",
+        "/*",
+        ";",
+        "\t",
+    ),
+    *("'; DROP TABLE movies; --", "') OR 1=1 --", "x' UNION SELECT * FROM movies --", '"; DROP TABLE movies; --'),
+    *("' || (SELECT title FROM movies LIMIT 1) || '", "ÄÖ", "戦争", "NULL", "true"),
+]
+
+
+def test_a_search_is_taken_literally(small: Callable[[list[Film]], Catalogue]) -> None:
+    titles = [f"<{text}>" for text in HOSTILE]
+    catalogue = small([{"title": title, "genres": ["War"]} for title in [*titles, "plain"]])
+    for text in HOSTILE:
+        if not text.strip():
+            continue  # a search for nothing finds all
+        expected = sorted(title for title in titles if text.lower() in title.lower())
+        assert sorted(catalogue.films(search=text)["title"]) == expected, text
+    assert catalogue.counts() == Counts(len(titles) + 1, 0)
+
+
+def test_filters_are_taken_literally(small: Callable[[list[Film]], Catalogue]) -> None:
+    values = [text.strip() for text in HOSTILE if text.strip() and not {*text} & {*",;|"}]
+    assert len(values) > 20
+    catalogue = small(
+        [{"title": v, "genres": [v], "languages": [v], "countries": [v], "directors": [v]} for v in values]
+    )
+    assert catalogue.genre_lists == tuple(sorted(values))
+    labels = np.arange(len(values))
+    for value in values:
+        row = catalogue.genre_lists.index(value)
+        for filters in (Filters(genres=(value,)), Filters(languages=(value,)), Filters(countries=(value,))):
+            assert catalogue.counts(filters) == Counts(1, 0), value
+            assert np.flatnonzero(catalogue.weights(filters)).tolist() == [row]
+        assert catalogue.films(genres=[value])["title"].tolist() == [value]
+        frame, *_ = catalogue.shares("directors", labels, row)
+        assert frame["value"].tolist() == [value]
+    for value in ("' OR 1=1 --", "<%", "') OR ('1'='1"):
+        assert catalogue.counts(Filters(languages=(value,))).movies == 0
+
+
+def test_values_that_no_film_can_have_are_no_error(catalogue: Catalogue) -> None:
+    assert catalogue.counts(Filters(years=(10**12, 10**15))).movies == 0
+    assert catalogue.counts(Filters(min_reviews=10**30)).movies == 0
+    assert catalogue.counts(Filters(languages=("x" * 100_000,))).movies == 0
+    assert catalogue.films(search="\0").empty
+
+
+def test_what_duckdb_cannot_take_is_an_error_in_words(catalogue: Catalogue) -> None:
+    with pytest.raises(CatalogueError, match=r"^The catalogue movies\.parquet could not be read: \w+\.$"):
+        catalogue.films(search="\ud800")
+
+
+def test_a_column_without_lists_has_no_shares(catalogue: Catalogue, labels: IntArray) -> None:
+    with pytest.raises(ValueError, match=r"^title is not one of countries, languages, directors, writers, cast\.$"):
+        catalogue.shares("title", labels, 0)
+
+
+# The time limit
+
+
+@dataclasses.dataclass(frozen=True)
+class Endless(Filters):
+    """A filter that takes years to work out."""
+
+    def where(self) -> tuple[str, list[Any]]:
+        return "(SELECT count(*) FROM range(10000000000) a, range(10000000000) b WHERE a.range * b.range = ?) > 1", [7]
+
+
+@pytest.mark.parametrize("ask", [Catalogue.counts, Catalogue.weights, Catalogue.rows], ids=lambda ask: ask.__name__)
+def test_a_query_that_takes_too_long_is_stopped(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Catalogue, Filters], Any]
+) -> None:
+    monkeypatch.setattr(movies, "QUERY_SECONDS", 0.2)
+    with pytest.raises(CatalogueError, match=r"took more than 0 seconds .* Narrow the filters and try again\."):
+        ask(catalogue, Endless())
+    monkeypatch.undo()
+    assert catalogue.counts().movies == 17_472  # the next question is answered as ever
+
+
+def test_only_the_query_that_takes_too_long_is_stopped(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(movies, "QUERY_SECONDS", 1.0)
+    with ThreadPoolExecutor(2) as pool:
+        endless = pool.submit(catalogue.counts, Endless())
+        quick = []
+        while not endless.done():
+            quick.append(catalogue.counts().movies)
+    assert isinstance(endless.exception(), CatalogueError)
+    assert set(quick) == {17_472}
+
+
+# Filters
+
+
+@pytest.mark.parametrize("filters", ALL_FILTERS, ids=str)
+def test_counts_and_weights_under_filters(catalogue: Catalogue, plain_films: list[Film], filters: Filters) -> None:
+    left = [film for film in plain_films if passes(film, filters)]
+    counts = catalogue.counts(filters)
+    assert counts == Counts(len(left), sum(film["genre_list"] is None for film in left))
+    weights = catalogue.weights(filters)
+    expected = Counter(film["genre_list"] for film in left)
+    assert weights.dtype == np.int64
+    assert weights.tolist() == [expected[genre_list] for genre_list in catalogue.genre_lists]
+    assert int(weights.sum()) == counts.clustered
+    rows = catalogue.rows(filters)
+    assert rows.column_names == ["movie_id", "title", "year", "genres", "list_id"]
+    of_list = {genre_list: i for i, genre_list in enumerate(catalogue.genre_lists)}
+    assert rows.to_pylist() == [
+        {**{n: film[n] for n in ("movie_id", "title", "year", "genres")}, "list_id": of_list.get(film["genre_list"])}
+        for film in left
+    ]
+    assert sorted(catalogue.films(filters=filters)["movie_id"]) == sorted(film["movie_id"] for film in left)
+
+
+def test_the_filters_of_these_tests_differ(plain_films: list[Film]) -> None:
+    sizes = [sum(passes(film, filters) for film in plain_films) for filters in ALL_FILTERS]
+    assert len({*sizes}) > 25
+    assert 0 in sizes
+
+
+def test_a_filter_on_an_unknown_value_never_lets_a_film_pass(small: Callable[[list[Film]], Catalogue]) -> None:
+    film = {"title": "A", "genres": ["War"], "year": None, "reviews": None, "languages": None}
+    catalogue = small([film, {**film, "year": 1984, "reviews": 3, "languages": ["Sami"]}])
+    for filters in (Filters(years=(-9999, 9999)), Filters(min_reviews=1), Filters(languages=("Sami",))):
+        assert catalogue.counts(filters).movies == 1
+    assert catalogue.counts(Filters(genres=("Drama",), genre_mode="none")).movies == 2
+
+
+def test_films_without_genres_have_none_of_any_genre(catalogue: Catalogue) -> None:
+    assert catalogue.counts(Filters(genres=("Drama",), genre_mode="none")).without_genres == 443
+    assert catalogue.counts(Filters(genres=("Drama",), genre_mode="any")).without_genres == 0
+
+
+def test_options_are_counted(catalogue: Catalogue, plain_films: list[Film]) -> None:
+    options = catalogue.options()
+    assert options.years == (min(f["year"] for f in plain_films), max(f["year"] for f in plain_films))
+    assert options.max_reviews == max(film["reviews"] or 0 for film in plain_films)
+    for column in ("languages", "countries", "genres"):
+        counted = Counter(value for film in plain_films for value in {*film[column]})
+        assert list(getattr(options, column).items()) == sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def test_a_value_named_twice_by_a_film_counts_once(small: Callable[[list[Film]], Catalogue]) -> None:
+    film = {"title": "A", "genres": ["War", "War"], "languages": ["Sami", "Sami"], "directors": ["Bo", "Bo"]}
+    catalogue = small([film])
+    assert catalogue.options().languages == {"Sami": 1}
+    assert catalogue.options().genres == {"War": 1}
+    frame, *totals = catalogue.shares("directors", np.array([0]), 0)
+    assert frame.to_dict("records") == [{"value": "Bo", "n_cluster": 1, "n_all": 1}]
+    assert totals == [1, 1]
+
+
+# Drill-down
+
+
+@pytest.mark.parametrize("filters", [FILTERS[0], FILTERS[1], FILTERS[4], FILTERS[16]], ids=str)
+def test_measures_of_clusters(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    filters: Filters,
+) -> None:
+    left = [film for film in plain_films if passes(film, filters)]
+    frame = catalogue.cluster_measures(labels, filters)
+    clusters = sorted({cluster_of(film) for film in left} - {-1})
+    assert frame["cluster"].tolist() == clusters
+    for row in frame.to_dict("records"):
+        mine = [film for film in left if cluster_of(film) == row["cluster"]]
+        assert row["n_movies"] == len(mine)
+        for name in ("year", *movies.MEASURES):
+            known = [film[name] for film in mine if film[name] is not None]
+            assert row[f"n_{name}"] == len(known)
+            assert same_number(row[f"median_{name}"], statistics.median(known) if known else None)
+
+
+@pytest.mark.parametrize("filters", [FILTERS[0], FILTERS[1], FILTERS[4], FILTERS[16]], ids=str)
+def test_the_spread_of_measures(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    filters: Filters,
+) -> None:
+    left = [film for film in plain_films if passes(film, filters)]
+    frame = catalogue.spread(labels, 2, filters)
+    whose = {"catalogue": left, "cluster": [film for film in left if cluster_of(film) == 2]}
+    present = [name for name, films in whose.items() if films]
+    assert {*zip(frame["measure"], frame["whose"], strict=True)} == {
+        *itertools.product(("year", *movies.MEASURES), present)
+    }
+    for row in frame.to_dict("records"):
+        films = whose[row["whose"]]
+        known = [film[row["measure"]] for film in films if film[row["measure"]] is not None]
+        assert (row["n"], row["n_movies"]) == (len(known), len(films))
+        for name, share in (("q1", 25), ("median", 50), ("q3", 75)):
+            assert same_number(row[name], float(np.percentile(known, share)) if known else None)
+
+
+@pytest.mark.parametrize("genres", [(), ("Drama",), ("Drama", "Romance")])
+@pytest.mark.parametrize("filters", [FILTERS[0], FILTERS[8], FILTERS[14]], ids=str)
+def test_films_of_each_year(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    genres: tuple[str, ...],
+    filters: Filters,
+) -> None:
+    left = [film for film in plain_films if passes(film, filters) and film["year"] is not None]
+    everyone = Counter(film["year"] for film in left)
+    mine = Counter(film["year"] for film in left if cluster_of(film) == 4 and {*genres} <= {*film["genres"]})
+    frame = catalogue.years(labels, 4, genres, filters)
+    assert list(frame.itertuples(index=False, name=None)) == [
+        (year, mine[year], everyone[year]) for year in sorted(everyone)
+    ]
+
+
+@pytest.mark.parametrize("column", movies.GROUPINGS)
+@pytest.mark.parametrize("filters", [FILTERS[0], FILTERS[1], FILTERS[16]], ids=str)
+def test_shares_of_values(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    column: str,
+    filters: Filters,
+) -> None:
+    known = [film for film in plain_films if passes(film, filters) and film[column]]
+    mine = [film for film in known if cluster_of(film) == 1]
+    everyone = Counter(value for film in known for value in {*film[column]})
+    counted = Counter(value for film in mine for value in {*film[column]})
+    frame, n_cluster, n_all = catalogue.shares(column, labels, 1, filters)
+    assert (n_cluster, n_all) == (len(mine), len(known))
+    expected = sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))
+    assert list(frame.itertuples(index=False, name=None)) == [(v, n, everyone[v]) for v, n in expected]
+
+
+def test_films_are_narrowed_down_by_each_choice_and_all_together(
+    catalogue: Catalogue, plain_films: list[Film], labels: IntArray, cluster_of: Callable[[Film], int]
+) -> None:
+    chosen = [catalogue.genre_lists.index(text) for text in ("Comedy, Drama", "Drama", "Drama, Romance")]
+    texts = {catalogue.genre_lists[i] for i in chosen}
+
+    def found_in(film: Film, text: str) -> bool:
+        return any(text in part.lower() for part in (film["title"], *film["directors"], *film["cast"]))
+
+    tests: dict[str, tuple[Any, Callable[[Film], bool]]] = {
+        "cluster": (int(labels[chosen[0]]), lambda film: cluster_of(film) == labels[chosen[0]]),
+        "genres": (["Drama"], lambda film: "Drama" in film["genres"]),
+        "list_ids": (chosen, lambda film: film["genre_list"] in texts),
+        "years": ((1980, 2005), lambda film: film["year"] is not None and 1980 <= film["year"] <= 2005),
+        "search": (" The ", lambda film: found_in(film, "the")),
+        "filters": (FILTERS[14], lambda film: passes(film, FILTERS[14])),
+    }
+    for n in range(len(tests) + 1):
+        for names in itertools.combinations(tests, n):
+            expected = [film for film in plain_films if all(tests[name][1](film) for name in names)]
+            # most reviewed first, unknown numbers last, and in the order of the file where equal
+            expected.sort(key=lambda film: -1 if film["reviews"] is None else film["reviews"], reverse=True)
+            found = catalogue.films(labels, **{name: tests[name][0] for name in names})
+            assert found["movie_id"].tolist() == [film["movie_id"] for film in expected], names
+            assert n < len(tests) or len(found) > 5
+
+
+def test_what_is_shown_of_a_film(catalogue: Catalogue, plain_films: list[Film]) -> None:
+    frame = catalogue.films()
+    assert tuple(frame.columns) == (*movies.FILM_COLUMNS, "list_id")
+    by_id = {film["movie_id"]: film for film in plain_films}
+    for row in frame.sample(300, random_state=0).to_dict("records"):
+        film = by_id[row["movie_id"]]
+        for name in movies.FILM_COLUMNS:
+            value = ", ".join(film[name]) if name in sources.LIST_COLUMNS else film[name]
+            assert (pd.isna(row[name]) and value is None) or row[name] == value, (row["movie_id"], name)
+        listed = None if pd.isna(row["list_id"]) else catalogue.genre_lists[int(row["list_id"])]
+        assert listed == film["genre_list"]
+
+
+def test_no_list_chosen_shows_no_film(catalogue: Catalogue) -> None:
+    assert catalogue.films(list_ids=[]).empty
+
+
+def test_a_search_looks_in_title_directors_and_cast_in_any_case(small: Callable[[list[Film]], Catalogue]) -> None:
+    films = [
+        {"title": "ÄRGER in Oslo", "genres": ["War"], "directors": ["Ann Otto"], "cast": ["Cy Day", "Bo Ek"]},
+        {"title": "Plain", "genres": ["War"], "directors": None, "cast": ["Otto Ärger"]},
+        {"title": "Ek", "genres": [], "directors": [], "cast": []},
+    ]
+    catalogue = small([{"movie_id": str(i), **film} for i, film in enumerate(films)])
+
+    def found(text: str) -> list[str]:
+        return catalogue.films(search=text)["movie_id"].tolist()
+
+    assert found("ärger") == ["0", "1"]
+    assert found("OTTO") == ["0", "1"]
+    assert found("  otto  ") == ["0", "1"]
+    assert found("bo ek") == ["0"]
+    assert found("ek") == ["0", "2"]
+    assert found("Otto Cy") == []  # nothing is found across two names
+    assert found("War") == []
+    assert found("   ") == ["0", "1", "2"]
+
+
+# Many at once
+
+
+def test_six_threads_get_the_same_answers_as_one(catalogue: Catalogue, labels: IntArray) -> None:
+    def ask(seed: int) -> str:
+        filters = drawn_filters(seed)
+        mine = np.roll(labels, seed)
+        answers = [
+            catalogue.counts(filters),
+            catalogue.weights(filters).tolist(),
+            catalogue.films(mine, cluster=seed % 7, search="e", filters=filters)["movie_id"].tolist(),
+            catalogue.cluster_measures(mine, filters).to_json(),
+            catalogue.shares("countries", mine, seed % 7, filters)[0].to_json(),
+            catalogue.years(mine, seed % 7, ("Drama",), filters).to_json(),
+        ]
+        return json.dumps(answers, default=str)
+
+    seeds = list(range(30))
+    alone = [ask(seed) for seed in seeds]
+    assert len({*alone}) > 20
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(ask, seeds)) == alone
