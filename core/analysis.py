@@ -43,9 +43,11 @@ class Analysis:
         if found == 0:
             return "No film under these filters has a genre, so there is nothing to cluster."
         if found < asked:
+            clusters = "is 1 cluster" if found == 1 else f"are {found} clusters"
+            lists = "1 genre list" if found == 1 else f"{found} different genre lists"
             return (
-                f"There are {found} clusters instead of {asked}, because these films have only {found} different "
-                f"genre {'list' if found == 1 else 'lists'} that the encoder tells apart."
+                f"There {clusters} instead of {asked}, because these films have only {lists} that the encoder "
+                "tells apart."
             )
         return None
 
@@ -113,8 +115,6 @@ def cluster_table(analysis: Analysis, lists: pd.DataFrame, measures: pd.DataFram
     films), and the columns of measures.
     """
     sizes = analysis.clustering.sizes
-    # Without any list the frame that comes back has the three columns instead of _middle's two.
-    middle = lists.groupby("cluster")[["x", "y", "n_movies"]].apply(_middle)[["x", "y"]]
     table = pd.DataFrame(
         {
             "cluster": np.arange(len(sizes)),
@@ -122,26 +122,32 @@ def cluster_table(analysis: Analysis, lists: pd.DataFrame, measures: pd.DataFram
             "label": [f"{i} {name.text}" for i, name in enumerate(analysis.names)],
             "leading_genre": [name.genres[0] if name.genres else "" for name in analysis.names],
             "share": sizes / max(int(sizes.sum()), 1),
-            "top_genres": [top_genres(analysis.genres, i) for i in range(len(sizes))],
+            "top_genres": top_genres(analysis.genres, len(sizes)),
             "coherence": analysis.coherence.clusters,
             "silhouette": analysis.silhouette.clusters,
+            "x": _middles(lists, "x", len(sizes)),
+            "y": _middles(lists, "y", len(sizes)),
         }
     )
-    return table.join(middle, on="cluster").merge(measures, on="cluster", how="left")
+    return table.merge(measures, on="cluster", how="left")
 
 
-def _middle(lists: pd.DataFrame) -> pd.Series:
-    """Return where half of a cluster's films lie on either side, in x and in y."""
-    half = lists["n_movies"].sum() / 2
-    found = {}
-    for axis in ("x", "y"):
-        ordered = lists.sort_values(axis, kind="stable")
-        found[axis] = ordered[axis].iloc[int(np.searchsorted(ordered["n_movies"].cumsum(), half))]
-    return pd.Series(found)
+def _middles(lists: pd.DataFrame, axis: str, n_clusters: int) -> NDArray[np.float64]:
+    """Return where half of each cluster's films lie on either side along an axis, shape (n_clusters,)."""
+    ordered = lists.sort_values(["cluster", axis], kind="stable")
+    reached = ordered.groupby("cluster")["n_movies"].cumsum()
+    half = ordered.groupby("cluster")["n_movies"].transform("sum") / 2
+    return ordered[reached >= half].groupby("cluster")[axis].first().reindex(range(n_clusters)).to_numpy(np.float64)
 
 
-def top_genres(genres: pd.DataFrame, cluster: int, n: int = 4) -> str:
-    """Name the genres that most films of a cluster have, each with its lift, most frequent first."""
-    mine = genres[(genres["cluster"] == cluster) & (genres["n_cluster"] > 0)]
-    rows = mine.sort_values(["n_cluster", "genre"], ascending=[False, True]).head(n)
-    return ", ".join(f"{row.genre} {row.share:.0%} (×{row.lift:.1f})" for row in rows.itertuples())
+def top_genres(genres: pd.DataFrame, n_clusters: int, n: int = 4) -> list[str]:
+    """Name the genres that most films of each cluster have, each with its lift, most frequent first."""
+    there = genres[genres["n_cluster"] > 0]
+    ordered = there.sort_values(["cluster", "n_cluster", "genre"], ascending=[True, False, True])
+    first = ordered.groupby("cluster").head(n)
+    named: list[list[str]] = [[] for _ in range(n_clusters)]
+    for cluster, genre, share, lift in zip(
+        *(first[c].tolist() for c in ("cluster", "genre", "share", "lift")), strict=True
+    ):
+        named[cluster].append(f"{genre} {share:.0%} (×{lift:.1f})")
+    return [", ".join(texts) for texts in named]

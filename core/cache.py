@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
@@ -26,6 +27,9 @@ from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Worker
 
 T = TypeVar("T")
+
+# Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
+pa.set_memory_pool(pa.system_memory_pool())
 
 
 def setting(name: str) -> str | None:

@@ -81,7 +81,8 @@ def wilson(successes: FloatArray, trials: FloatArray) -> tuple[FloatArray, Float
         share = successes / trials
         middle = (share + Z95**2 / (2 * trials)) / (1 + Z95**2 / trials)
         half = Z95 / (1 + Z95**2 / trials) * np.sqrt(share * (1 - share) / trials + Z95**2 / (4 * trials**2))
-    return np.clip(middle - half, 0.0, 1.0), np.clip(middle + half, 0.0, 1.0)
+    # The share itself lies within; rounding alone could put 0 or 1 just outside.
+    return np.clip(middle - half, 0.0, share), np.clip(middle + half, share, 1.0)
 
 
 def year_shares(years: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,7 @@ MEASURES = ("tomatometer", "metascore", "reviews", "runtime", "box_office", "osc
 GROUPINGS = ("countries", "languages", "directors", "writers", "cast")
 FILM_COLUMNS = (
     *("movie_id", "title", "year", "genres", "tomatometer", "metascore", "reviews", "runtime"),
-    *("box_office", "oscars", "directors", "cast", "countries", "languages", "certificate"),
+    *("box_office", "oscars", "directors", "countries", "languages", "certificate"),
 )
 
 

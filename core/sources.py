@@ -74,13 +74,14 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path) -> frozenset[str]:
             for name, kind_of, *_ in connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
         }
         _require(path, found)
-        connection.execute(f"CREATE TABLE theirs_rows AS SELECT * FROM {relation}")
-        if kind == "DuckDB":
-            connection.execute("DETACH theirs")
+        # Views, not copies: memory that a copy has taken is not given back.
+        connection.execute(f"CREATE VIEW theirs_rows AS SELECT * FROM {relation}")
         _check_values(connection, path, found)
         _create_tables(connection, found)
         _check_ids(connection, path)
-        connection.execute("DROP TABLE theirs_rows")
+        connection.execute("DROP VIEW theirs_rows")
+        if kind == "DuckDB":
+            connection.execute("DETACH theirs")
     except duckdb.Error as error:
         raise SourceError(_because(path, kind, error)) from error
     return frozenset(name for name in COLUMNS if name in found)
@@ -200,7 +201,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, found: Mapping[str, tu
     ours = ", ".join(f'{_expression(name, found)} AS "{name}"' for name in COLUMNS)
     movie_id = "coalesce(movie_id, CAST(row_id + 1 AS VARCHAR))"
     connection.execute(
-        f"CREATE TABLE ours AS SELECT * REPLACE ({movie_id} AS movie_id, coalesce(title, '') AS title), "
+        f"CREATE VIEW ours AS SELECT * REPLACE ({movie_id} AS movie_id, coalesce(title, '') AS title), "
         "nullif(array_to_string(list_sort(list_distinct(genres)), ', '), '') AS genre_list "
         f"FROM (SELECT row_number() OVER () - 1 AS row_id, {ours} FROM theirs_rows)"
     )
@@ -212,7 +213,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, found: Mapping[str, tu
         "CREATE TABLE movies AS SELECT ours.*, list_id FROM ours LEFT JOIN genre_lists USING (genre_list) "
         "ORDER BY row_id"
     )
-    connection.execute("DROP TABLE ours")
+    connection.execute("DROP VIEW ours")
 
 
 def _check_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from core import clustering, embeddings, encoders, movies, worker
+from core import analysis, clustering, embeddings, encoders, movies, worker
+from core.analysis import Analysis
 from core.clustering import Space
 from core.movies import Catalogue
 from core.vectors import VectorStore
@@ -81,3 +82,9 @@ def weights(catalogue: Catalogue) -> NDArray[np.int64]:
 def film_rows(weights: NDArray[np.int64]) -> NDArray[np.int64]:
     """One entry for each of the 17,029 films with genres: the row of its genre list."""
     return np.repeat(np.arange(len(weights)), weights)
+
+
+@pytest.fixture(scope="session")
+def analysed(catalogue: Catalogue, documents: Space) -> Analysis:
+    """The shipped films in twelve clusters; not to be changed."""
+    return analysis.analyse(catalogue, documents, 12)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from core import clustering, embeddings, encoders, explain
 from core.clustering import Clustering, Space
@@ -55,15 +56,18 @@ def test_the_fit_is_the_k_means_of_all_films(documents: Space, weights: IntArray
     assert np.allclose(reference.cluster_centers_, found.centers, atol=1e-9)
 
 
-@pytest.mark.parametrize("k", [3, 8, 12, 20, 35, 50])
+@pytest.mark.parametrize("k", [8, 20, 50])
 @pytest.mark.parametrize("encoder", ["documents", "baseline"])
 def test_the_fit_is_as_good_as_scikit_learns_own(
     request: pytest.FixtureRequest, weights: IntArray, encoder: str, k: int
 ) -> None:
     space: Space = request.getfixturevalue(encoder)
-    found = clustering.fit(space, weights, k)
-    reference = KMeans(k, n_init=10, random_state=0).fit(space.vectors, sample_weight=weights)
-    assert found.inertia <= reference.inertia_ * 1.01
+    # One seed proves little: scikit-learn's own best of ten differs by up to 2.5 % between seeds. So the mean of five.
+    seeds = range(5)
+    ours = [clustering.fit(space, weights, k, seed).inertia for seed in seeds]
+    with threadpool_limits(limits=1):
+        fits = [KMeans(k, n_init=10, random_state=seed).fit(space.vectors, sample_weight=weights) for seed in seeds]
+    assert np.mean(ours) <= np.mean([fit.inertia_ for fit in fits]) * 1.005
 
 
 @pytest.mark.parametrize("k", [2, 12, 50])
@@ -106,7 +110,7 @@ def test_the_same_seed_gives_the_same_result(documents: Space, weights: IntArray
     assert [fit.random_state for fit in fits] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "5"])
+@pytest.mark.parametrize("threads", ["1", "4"])
 def test_the_result_does_not_depend_on_the_number_of_threads(
     vector_store: Path, documents: Space, weights: IntArray, threads: str
 ) -> None:
@@ -224,7 +228,7 @@ weighted_points = st.integers(1, 12).flatmap(
 
 @settings(max_examples=80, deadline=None)
 @given(weighted_points)
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Number of distinct")
+@pytest.mark.filterwarnings("error")
 def test_any_fit_is_at_rest(drawn: tuple[list[tuple[int, int, int]], list[int], int]) -> None:
     points, counted, k = drawn
     space, weights = of([list(map(float, point)) for point in points], counted)

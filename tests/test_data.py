@@ -70,9 +70,7 @@ def script() -> ModuleType:
 
 def card_table(name: str) -> list[list[str]]:
     """The cells of the body of the card's table between `<!-- table: name -->` and `<!-- end -->`."""
-    match = re.search(
-        rf"<!-- table: {name} -->\n(.*?)<!-- end -->", CARD.read_text(encoding="utf-8"), re.DOTALL
-    )
+    match = re.search(rf"<!-- table: {name} -->\n(.*?)<!-- end -->", CARD.read_text(encoding="utf-8"), re.DOTALL)
     assert match is not None, f"the card has no table marked {name}"
     lines = [line.strip() for line in match[1].strip().splitlines()]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
@@ -171,9 +169,7 @@ def test_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
     out = tmp_path / "movies.parquet"
     subprocess.run([sys.executable, str(SCRIPT), "--out", str(out)], check=True, capture_output=True)
     built_with = pq.ParquetFile(PARQUET).metadata.created_by
-    assert out.read_bytes() == PARQUET.read_bytes(), (
-        f"built with {built_with}, here is pyarrow {pa.__version__}"
-    )
+    assert out.read_bytes() == PARQUET.read_bytes(), f"built with {built_with}, here is pyarrow {pa.__version__}"
     assert list(tmp_path.iterdir()) == [out], "a temporary file was left behind"
 
 
@@ -181,9 +177,7 @@ def test_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_rows_are_the_source_rows(movies: list[Movie], script: ModuleType) -> None:
     """Read the source another way, column by column, and compare with the file."""
     connection = sqlite3.connect(script.source_path())
-    omdb = connection.execute(
-        "SELECT Title, Year, Genre, Runtime, Oscars, ID FROM omdb ORDER BY ID"
-    ).fetchall()
+    omdb = connection.execute("SELECT Title, Year, Genre, Runtime, Oscars, ID FROM omdb ORDER BY ID").fetchall()
     tomatoes = connection.execute("SELECT Meter, Reviews, BoxOffice, ID FROM tomatoes ORDER BY ID").fetchall()
     connection.close()
     assert [row[-1] for row in omdb] == [row[-1] for row in tomatoes]
@@ -218,9 +212,7 @@ def test_a_missing_package_is_named(script: ModuleType, monkeypatch: pytest.Monk
 @needs_source
 def test_another_number_of_rows_is_refused(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "N_MOVIES", 17_473)
-    with pytest.raises(
-        script.BuildError, match=r"^omdb has 17,472 rows in the source, and 17,473 were expected\.$"
-    ):
+    with pytest.raises(script.BuildError, match=r"^omdb has 17,472 rows in the source, and 17,473 were expected\.$"):
         script.read_source(script.source_path())
 
 
@@ -315,9 +307,7 @@ def test_card_facts(movies: list[Movie]) -> None:
         "genre lists that only one film has": sum(films == 1 for films in lists.values()),
         "films whose only genre is Drama": count(movies, lambda m: m["genres"] == ["Drama"]),
         "most genres on one film": max(len(m["genres"]) for m in movies),
-        "films dated 1 January": count(
-            movies, lambda m: (m["released"].month, m["released"].day) == new_year
-        ),
+        "films dated 1 January": count(movies, lambda m: (m["released"].month, m["released"].day) == new_year),
         "films with a box office": count(movies, lambda m: known(m, "box_office")),
         "films with a box office below 1,000 dollars": count(
             movies, lambda m: known(m, "box_office") and m["box_office"] < 1000

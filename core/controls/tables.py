@@ -138,7 +138,6 @@ def film_table(films: pd.DataFrame, alt: str, key: str) -> None:
         column_config={
             "movie_id": None,
             "list_id": None,
-            "cast": None,
             "title": st.column_config.TextColumn("Title", width="medium", pinned=True),
             "year": number("Year", format="%d", width="small"),
             "genres": st.column_config.TextColumn("Genres", width="medium"),

@@ -1,0 +1,368 @@
+import copy
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import altair as alt
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+from core import analysis, charts, clustering, explain
+from core.analysis import Analysis
+from core.charts import Figure, colors
+from core.clustering import Space
+from core.movies import Catalogue
+
+AXES = ("First principal component", "Second principal component")
+INVENTED = ["Kitchen sink", "Ärger", "", "Science Fiction & Fantasy"]
+
+
+@pytest.fixture(scope="module")
+def tables(catalogue: Catalogue, documents: Space, analysed: Analysis) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables of genre lists and clusters as the app has them."""
+    lists = analysis.list_table(catalogue, analysed, documents.xy)
+    clusters = analysis.cluster_table(analysed, lists, catalogue.cluster_measures(analysed.clustering.labels))
+    colored = charts.cluster_colors(clusters["leading_genre"].tolist())
+    return lists, clusters.assign(color=colored, text_color=[charts.readable_on(color) for color in colored])
+
+
+@pytest.fixture(scope="module")
+def figures(
+    catalogue: Catalogue, analysed: Analysis, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> dict[str, Callable[[bool], Figure]]:
+    """A way to draw each chart, from all rows or from a part of them."""
+    lists, clusters = tables
+    genres = analysed.genres.merge(clusters[["cluster", "label"]], on="cluster")
+    one = analysed.genres[(analysed.genres["cluster"] == 3) & (analysed.genres["n_cluster"] > 0)]
+    years = explain.year_shares(catalogue.years(analysed.clustering.labels, 3))
+    return {
+        "map": lambda part: charts.genre_map(lists[: 50 if part else None], clusters[: 3 if part else None], AXES),
+        "sizes": lambda part: charts.sizes(clusters[: 3 if part else None]),
+        "heat map, share": lambda part: charts.genre_heatmap(genres[: 30 if part else None], "share"),
+        "heat map, lift": lambda part: charts.genre_heatmap(genres[: 30 if part else None], "lift"),
+        "genres": lambda part: charts.genre_lifts(one[: 3 if part else None], "#aa3311" if part else "#3366cc"),
+        "years": lambda part: charts.year_shares(years[: 5 if part else None], "#aa3311" if part else "#3366cc"),
+    }
+
+
+NAMES = ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years"]
+
+
+def parts(node: Any) -> Iterator[dict[str, Any]]:
+    """Go through all objects of a specification."""
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from parts(child)
+
+
+def views(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return spec.get("layer", [spec])
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours by WCAG 2, worked out from its text and from nothing of ours."""
+
+    def luminance(color: str) -> float:
+        channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+# Charts
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_chart_is_valid_vega_lite(figures: dict[str, Callable[[bool], Figure]], name: str) -> None:
+    figure = figures[name](False)
+    assert "data" not in figure.spec
+    # altair checks what it is given against the schema of Vega-Lite
+    rows = json.loads(figure.data.to_json(orient="records"))
+    chart = alt.Chart.from_dict({**figure.spec, "data": {"values": rows}})
+    assert chart.to_dict()["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
+
+
+def test_what_is_not_vega_lite_is_found_out(figures: dict[str, Callable[[bool], Figure]]) -> None:
+    broken = copy.deepcopy(figures["sizes"](False).spec)
+    broken["layer"][0]["mark"]["type"] = "no such mark"
+    with pytest.raises(jsonschema.ValidationError):
+        alt.Chart.from_dict({**broken, "data": {"values": []}})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_chart_has_a_title_and_titles_of_its_axes(
+    figures: dict[str, Callable[[bool], Figure]], name: str
+) -> None:
+    spec = figures[name](False).spec
+    assert spec["title"]
+    for view in views(spec):
+        for channel in ("x", "y"):
+            assert view["encoding"][channel]["title"], channel
+        for tooltip in view["encoding"]["tooltip"]:
+            assert tooltip["title"], tooltip
+        color = view["encoding"].get("color", {})
+        assert color.get("scale", ...) is None or color.get("title") or not color  # a legend has a title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_is_a_column(figures: dict[str, Callable[[bool], Figure]], name: str) -> None:
+    figure = figures[name](False)
+    fields = {part["field"] for part in parts(figure.spec) if isinstance(part.get("field"), str)}
+    fields |= {field for part in parts(figure.spec) for field in part.get("fields", [])}
+    filters = [part["filter"] for part in parts(figure.spec) if "filter" in part]
+    fields |= {text.removeprefix("!").removeprefix("datum.") for text in filters}
+    assert len(fields) >= 4
+    assert fields <= {*figure.data.columns}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_specification_stays_the_same_when_rows_change(
+    figures: dict[str, Callable[[bool], Figure]], name: str
+) -> None:
+    whole, part = figures[name](False), figures[name](True)
+    assert json.dumps(whole.spec) == json.dumps(part.spec)
+    assert 0 < len(part.data) < len(whole.data)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_click_can_be_picked_up(figures: dict[str, Callable[[bool], Figure]], name: str) -> None:
+    spec = figures[name](False).spec
+    params = {part["name"]: part for part in parts(spec) if {"name", "select"} <= part.keys()}
+    picked = {"heat map, share": ["cluster", "genre"], "heat map, lift": ["cluster", "genre"]}
+    expected = picked.get(name, {"genres": ["genre"], "years": ["year"]}.get(name, ["cluster"]))
+    assert params["pick"]["select"]["fields"] == expected
+    assert params["pick"]["select"]["type"] == "point"
+    assert ("brush" in params) == (name == "map")
+    conditions = [part["condition"]["param"] for part in parts(spec) if "condition" in part]
+    assert {*conditions} == {"pick"}
+
+
+def test_the_map_has_a_bubble_for_each_list_and_a_badge_for_each_cluster(
+    tables: tuple[pd.DataFrame, pd.DataFrame], figures: dict[str, Callable[[bool], Figure]]
+) -> None:
+    lists, clusters = tables
+    rows = figures["map"](False).data
+    bubbles, badges = rows[rows["text_color"].isna()], rows[rows["text_color"].notna()]
+    assert (len(bubbles), len(badges)) == (1187, 12)
+    assert bubbles["n_movies"].is_monotonic_decreasing  # small ones lie on top
+    colored = dict(zip(clusters["cluster"], clusters["color"], strict=True))
+    assert [colored[i] for i in bubbles["cluster"]] == bubbles["color"].tolist()
+    expected = lists.set_index("genre_list")[["x", "y", "n_movies", "cluster"]]
+    found = bubbles.set_index("genre_list")[["x", "y", "n_movies", "cluster"]]
+    pd.testing.assert_frame_equal(found, expected.loc[found.index], check_dtype=False)
+    assert (
+        badges[["x", "y", "text_color"]].to_numpy().tolist() == clusters[["x", "y", "text_color"]].to_numpy().tolist()
+    )
+
+
+def test_the_axes_of_the_map_are_named_by_the_page(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    for axes in (AXES, ("t-SNE, first axis", "t-SNE, second axis")):
+        spec = charts.genre_map(*tables, axes).spec
+        assert {view["encoding"]["x"]["title"] for view in views(spec)} == {axes[0]}
+        assert {view["encoding"]["y"]["title"] for view in views(spec)} == {axes[1]}
+
+
+def test_bars_stand_in_the_order_of_the_clusters(
+    tables: tuple[pd.DataFrame, pd.DataFrame], figures: dict[str, Callable[[bool], Figure]]
+) -> None:
+    figure = figures["sizes"](False)
+    assert figure.data["label"].tolist() == tables[1]["label"].tolist()
+    for view in views(figure.spec):
+        assert view["encoding"]["y"]["sort"] is None  # Vega-Lite would sort by name otherwise
+
+
+def test_the_heat_map_has_a_field_for_each_genre_and_cluster(
+    analysed: Analysis, figures: dict[str, Callable[[bool], Figure]]
+) -> None:
+    rows = figures["heat map, lift"](False).data
+    assert len(rows) == 12 * analysed.genres["genre"].nunique() == len(rows.drop_duplicates(["label", "genre"]))
+    assert rows["shown"].between(1 / 8, 8).all()
+    inside = rows["lift"].between(1 / 8, 8)
+    assert (rows["shown"] == rows["lift"])[inside].all()
+    assert not inside.all()
+    share = figures["heat map, share"](False).spec
+    assert share["title"] != figures["heat map, lift"](False).spec["title"]
+    assert share["encoding"]["color"]["scale"]["domain"] == [0, 1]
+
+
+def test_years_with_few_films_are_hollow() -> None:
+    counted = pd.DataFrame({"year": [1940, 1941, 1942], "n_cluster": [1, 5, 0], "n_all": [19, 20, 1]})
+    rows = charts.year_shares(explain.year_shares(counted), "#3366cc").data
+    assert rows["fill"].tolist() == ["transparent", "#3366cc", "transparent"]
+
+
+@pytest.mark.parametrize("name", ["genres", "years"])
+def test_charts_of_one_cluster_have_its_color(figures: dict[str, Callable[[bool], Figure]], name: str) -> None:
+    assert {*figures[name](False).data["color"]} == {"#3366cc"}
+    assert {*figures[name](True).data["color"]} == {"#aa3311"}
+
+
+def test_a_table_shows_the_colors_of_its_clusters() -> None:
+    table = pd.DataFrame({"cluster": [0, 1], "name": ["War", "Drama"]})
+    styler = charts.with_color(table, pd.Series(["#111111", "#eeeeee"]), pd.Series(["#ffffff", "#000000"]))
+    html = styler.to_html()
+    assert "background-color: #111111" in html
+    assert "background-color: #eeeeee" in html
+    styler._compute()
+    assert {column for (_, column), css in styler.ctx.items() if css} == {0}
+
+
+# Colours
+
+
+def oklch(color: str) -> tuple[float, float, float]:
+    """Lightness, chroma and hue of a colour by the forward way of Ottosson (2020); ours goes the other way."""
+    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    )
+    lab = np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    )
+    lightness, a, b = lab @ np.cbrt(cones @ linear)
+    return float(lightness), math.hypot(a, b), math.degrees(math.atan2(b, a)) % 360
+
+
+def apart(one: float, other: float) -> float:
+    """Degrees between two hues."""
+    return abs((one - other + 180) % 360 - 180)
+
+
+@pytest.fixture(scope="module")
+def leading(catalogue: Catalogue, documents: Space) -> dict[tuple[int, int], list[str]]:
+    """Leading genres of clusters by k and seed."""
+    weights = catalogue.weights()
+    matrix, genres = explain.membership(catalogue.genre_lists)
+    found = {}
+    for k, seed in itertools.product((4, 8, 12, 20, 35, 50), (0, 1)):
+        fit = clustering.fit(documents, weights, k, seed, n_init=2)
+        films = explain.genre_films(matrix, weights, fit.labels)
+        names = clustering.name_clusters(films / fit.sizes[:, None], films.sum(axis=0) / weights.sum(), genres)
+        found[k, seed] = [name.genres[0] for name in names]
+    return found
+
+
+def test_the_first_cluster_of_a_genre_has_its_color_whatever_k_and_seed(
+    leading: dict[tuple[int, int], list[str]],
+) -> None:
+    seen: dict[str, set[str]] = {}
+    for genres in leading.values():
+        first: dict[str, str] = {}
+        for genre, color in zip(genres, charts.cluster_colors(genres), strict=True):
+            first.setdefault(genre, color)
+        for genre, color in first.items():
+            seen.setdefault(genre, set()).add(color)
+    assert len(seen) > 12
+    assert {len(found) for found in seen.values()} == {1}
+    assert len({color for found in seen.values() for color in found}) == len(seen)
+
+
+def test_clusters_that_share_a_genre_share_its_hue(leading: dict[tuple[int, int], list[str]]) -> None:
+    shared = 0
+    for genres in leading.values():
+        hues: dict[str, list[float]] = {}
+        for genre, color in zip(genres, charts.cluster_colors(genres), strict=True):
+            hues.setdefault(genre, []).append(oklch(color)[2])
+        for genre, found in hues.items():
+            shared += len(found) > 1
+            assert max(apart(found[0], other) for other in found) < 12, genre
+    assert shared > 10
+
+
+def test_colors_of_shipped_clusters_all_differ(leading: dict[tuple[int, int], list[str]]) -> None:
+    for (k, _), genres in leading.items():
+        assert len({*charts.cluster_colors(genres)}) == k
+
+
+@pytest.mark.xfail(reason="shades beyond LIGHTNESS are clipped to one and the same", strict=True)
+def test_fifty_clusters_of_one_genre_all_have_colors_of_their_own() -> None:
+    found = {genre: len({*charts.cluster_colors([genre] * 50)}) for genre in [*colors.GENRE_TONES, *INVENTED]}
+    assert {*found.values()} == {50}, found
+
+
+@pytest.mark.xfail(reason="“Sci-Fi” and “Science Fiction” have one tone", strict=True)
+def test_clusters_of_all_genres_have_colors_of_their_own() -> None:
+    genres = [*colors.GENRE_TONES, *INVENTED]
+    assert len({*charts.cluster_colors(genres)}) == len(genres)
+
+
+@pytest.mark.parametrize("genre", INVENTED)
+def test_a_genre_that_is_not_in_the_list_has_a_color_too(genre: str) -> None:
+    (color,) = charts.cluster_colors([genre])
+    assert color == charts.cluster_colors(["Drama", genre])[1]
+    assert len(color) == 7
+    assert int(color[1:], 16) >= 0
+
+
+def test_a_color_depends_on_the_clusters_of_its_genre_alone() -> None:
+    alone = charts.cluster_colors(["Drama", "Drama", "War"])
+    assert charts.cluster_colors(["War", "Comedy", "Drama", "Drama"])[2:] == alone[:2]
+    assert charts.cluster_colors(["War", "Comedy", "Drama", "Drama"])[0] == alone[2]
+    assert charts.cluster_colors([]) == []
+
+
+def test_text_on_a_color_can_be_read() -> None:
+    every = {color for genre in [*colors.GENRE_TONES, *INVENTED] for color in charts.cluster_colors([genre] * 50)}
+    assert len(every) > 500
+    for color in every:
+        chosen = charts.readable_on(color)
+        best = max(contrast(color, text) for text in (colors.WHITE, colors.BLACK))
+        assert contrast(color, chosen) == best
+        assert best >= 4.5 or (best > 4.3 and chosen in (colors.WHITE, colors.BLACK))
+    assert charts.readable_on("#ffffff") == colors.BLACK
+    assert charts.readable_on("#000000") == colors.WHITE
+
+
+@pytest.mark.parametrize("color", ["#808080", "#c08040", "#2e8b57", "#6a5acd", "#b04060", "#202428", "#f0e0d0"])
+def test_oklch_is_turned_into_srgb(color: str) -> None:
+    found = colors._hex(*oklch(color))
+    assert all(abs(int(found[i : i + 2], 16) - int(color[i : i + 2], 16)) <= 1 for i in (1, 3, 5)), found
+
+
+@pytest.mark.parametrize("hue", range(0, 360, 15))
+def test_a_color_that_no_screen_can_show_loses_chroma_alone(hue: int) -> None:
+    for lightness in (0.4, 0.6, 0.85):
+        found, chroma, other = oklch(colors._hex(lightness, 0.4, hue))
+        assert found == pytest.approx(lightness, abs=0.01)
+        assert apart(other, hue) < 5
+        assert 0.03 < chroma < 0.4
+
+
+def test_charts_of_nothing(analysed: Analysis, tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    lists, clusters = tables
+    empty = [
+        charts.genre_map(lists[:0], clusters[:0], AXES),
+        charts.sizes(clusters[:0]),
+        charts.genre_heatmap(analysed.genres[:0].assign(label=""), "lift"),
+        charts.genre_lifts(analysed.genres[:0], "#3366cc"),
+        charts.year_shares(
+            pd.DataFrame(columns=["year", "n_cluster", "n_all", "share", "share_low", "share_high"]), "#0"
+        ),
+    ]
+    assert [len(figure.data) for figure in empty] == [0] * 5
+
+
+def test_values_without_an_interval_are_drawn_without_one(analysed: Analysis) -> None:
+    missing = analysed.genres[analysed.genres["n_cluster"] == 0]
+    rows = charts.genre_lifts(missing, "#3366cc").data
+    assert len(rows) > 0
+    assert rows["lift_high"].isna().all()
+    assert not any(math.isinf(value) for value in rows.select_dtypes(np.number).to_numpy().reshape(-1))

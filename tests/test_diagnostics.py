@@ -1,0 +1,256 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_samples, silhouette_score
+
+from core import clustering, diagnostics, explain
+from core.clustering import Space
+from core.movies import Catalogue, Filters
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def whole(values: list[int]) -> IntArray:
+    return np.array(values, dtype=np.int64)
+
+
+def repeated(values: NDArray[np.generic], weights: IntArray) -> NDArray[np.generic]:
+    return np.asarray(np.repeat(values, weights, axis=0))
+
+
+def coherence_by_hand(sets: list[frozenset[int]], films_of: list[int]) -> tuple[float, dict[int, float], list[float]]:
+    """Coherence by a loop over all pairs of films: overall, of each cluster, and of each film (NaN if alone)."""
+    of_film = []
+    for i, mine in enumerate(sets):
+        others = [sets[j] for j in range(len(sets)) if j != i and films_of[j] == films_of[i]]
+        of_film.append(
+            sum(len(mine & other) / len(mine | other) for other in others) / len(others) if others else float("nan")
+        )
+    known = [(label, value) for label, value in zip(films_of, of_film, strict=True) if not np.isnan(value)]
+    clusters = {
+        label: float(np.mean([v for other, v in known if other == label])) if label in dict(known) else float("nan")
+        for label in set(films_of)
+    }
+    return (float(np.mean([value for _, value in known])) if known else float("nan")), clusters, of_film
+
+
+# Silhouette
+
+
+@pytest.fixture(scope="module")
+def eight(documents: Space, weights: IntArray) -> clustering.Clustering:
+    return clustering.fit(documents, weights, 8)
+
+
+def test_the_silhouette_is_scikit_learns_over_all_films(
+    documents: Space, weights: IntArray, film_rows: IntArray, eight: clustering.Clustering
+) -> None:
+    # scikit-learn takes distances from dot products, which leaves up to 2e-8 between two films of one list. Numbers of
+    # 12 binary digits make its dot products exact, and then it has to agree to the last digits.
+    vectors = np.round(documents.vectors * 4096) / 4096
+    score = diagnostics.silhouette(vectors, weights, eight.labels)
+    films, labels = vectors[film_rows], eight.labels[film_rows]
+    assert len(films) == 17_029
+    expected = silhouette_samples(films, labels)
+    assert score.overall == pytest.approx(expected.mean(), abs=1e-12)
+    assert np.allclose(score.documents[film_rows], expected, rtol=0, atol=1e-9)
+
+
+def test_the_silhouette_of_the_vectors_as_they_are(
+    documents: Space, weights: IntArray, film_rows: IntArray, eight: clustering.Clustering
+) -> None:
+    score = diagnostics.silhouette(documents.vectors, weights, eight.labels)
+    expected = silhouette_score(documents.vectors[film_rows], eight.labels[film_rows])
+    assert score.overall == pytest.approx(expected, abs=2e-8)  # as far as scikit-learn's own rounding goes, see above
+
+
+def test_the_silhouette_of_each_list_and_cluster_is_scikit_learns(catalogue: Catalogue, documents: Space) -> None:
+    left = catalogue.weights(Filters(years=(1995, 2004)))
+    rows = np.repeat(np.arange(len(left)), left)
+    found = clustering.fit(documents, left, 20)
+    score = diagnostics.silhouette(documents.vectors, left, found.labels)
+    # “minkowski” is the Euclidean distance too, but from differences: slow, and exact for films of one list
+    expected = silhouette_samples(documents.vectors[rows], found.labels[rows], metric="minkowski")
+    assert 3000 < len(rows) < 5000
+    assert np.allclose(score.documents[rows], expected, rtol=0, atol=1e-9)
+    assert (np.isnan(score.documents) == (left == 0)).all()
+    assert score.overall == pytest.approx(expected.mean(), abs=1e-9)
+    for i in range(20):
+        assert score.clusters[i] == pytest.approx(expected[found.labels[rows] == i].mean(), abs=1e-9)
+
+
+clustered_points = st.integers(2, 9).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=n, max_size=n),
+        st.lists(st.integers(1, 5), min_size=n, max_size=n),
+        st.lists(st.integers(0, 3), min_size=n, max_size=n),
+    )
+)
+
+
+def compact(labels: list[int]) -> IntArray:
+    return np.asarray(np.unique(labels, return_inverse=True)[1].reshape(-1), dtype=np.int64)
+
+
+@settings(max_examples=150, deadline=None)
+@given(clustered_points)
+@pytest.mark.filterwarnings("error")
+def test_any_silhouette_is_scikit_learns(drawn: tuple[list[tuple[int, int]], list[int], list[int]]) -> None:
+    points, counted, clusters = drawn
+    vectors, weights, labels = np.array(points, dtype=np.float64), whole(counted), compact(clusters)
+    score = diagnostics.silhouette(vectors, weights, labels)
+    if labels.max() == 0:
+        assert np.isnan(score.overall)
+        assert np.isnan(score.clusters).all()
+        assert np.isnan(score.documents).all()
+        return
+    films, of_film = repeated(vectors, weights), repeated(labels, weights)
+    if len(films) == labels.max() + 1:  # every film is a cluster: scikit-learn refuses, the definition says 0
+        assert score.overall == 0
+        return
+    expected = silhouette_samples(films, of_film)
+    assert np.allclose(repeated(score.documents, weights), expected, rtol=0, atol=1e-7)
+    assert score.overall == pytest.approx(expected.mean(), abs=1e-7)
+
+
+def test_a_film_alone_in_its_cluster_has_silhouette_zero() -> None:
+    vectors = np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 5.0]])
+    score = diagnostics.silhouette(vectors, whole([2, 1, 1]), whole([0, 0, 1]))
+    assert score.documents[2] == score.clusters[1] == 0
+    assert score.documents[0] > 0.8
+    assert score.overall == pytest.approx((2 * score.documents[0] + score.documents[1] + 0) / 4)
+    # two films of one list are not alone
+    assert diagnostics.silhouette(vectors, whole([2, 1, 2]), whole([0, 0, 1])).documents[2] == 1
+
+
+def test_films_at_one_place_in_two_clusters_have_silhouette_zero() -> None:
+    score = diagnostics.silhouette(np.ones((4, 2)), whole([1, 2, 3, 4]), whole([0, 0, 1, 1]))
+    assert score.documents.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_cluster_or_none_has_no_silhouette() -> None:
+    for labels in ([0, 0, 0], [-1, 0, 0], [-1, -1, -1]):
+        score = diagnostics.silhouette(np.eye(3), whole([1, 2, 3]), whole(labels))
+        assert np.isnan(score.overall)
+        assert np.isnan(score.documents).all()
+        assert np.isnan(score.clusters).all()
+        assert len(score.clusters) == max(labels) + 1
+    assert np.isnan(diagnostics.silhouette(np.zeros((0, 3)), whole([]), whole([])).overall)
+
+
+def test_lists_without_films_play_no_part() -> None:
+    lot = np.random.default_rng(0)
+    vectors, weights, labels = lot.normal(size=(9, 3)), lot.integers(1, 5, size=9), whole([0, 1, 2] * 3)
+    more = np.insert(vectors, [2, 5], 9.0, axis=0)
+    more_weights, more_labels = np.insert(weights, [2, 5], 0), np.insert(labels, [2, 5], -1)
+    alone = diagnostics.silhouette(vectors, weights, labels)
+    beside = diagnostics.silhouette(more, more_weights, more_labels)
+    assert beside.overall == pytest.approx(alone.overall, abs=1e-12)
+    assert np.flatnonzero(np.isnan(beside.documents)).tolist() == [2, 6]
+
+
+def test_blocks_of_rows_make_no_difference(
+    documents: Space, weights: IntArray, eight: clustering.Clustering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = np.asarray(np.random.default_rng(0).random((len(weights), 6)) < 0.4, dtype=np.float64)
+    matrix[:, 0] = 1
+    at_once = (
+        diagnostics.silhouette(documents.vectors, weights, eight.labels),
+        diagnostics.coherence(matrix, weights, eight.labels),
+    )
+    monkeypatch.setattr(diagnostics, "BLOCK_ROWS", 7)
+    in_blocks = (
+        diagnostics.silhouette(documents.vectors, weights, eight.labels),
+        diagnostics.coherence(matrix, weights, eight.labels),
+    )
+    for one, other in zip(at_once, in_blocks, strict=True):
+        assert np.allclose(one.documents, other.documents, rtol=0, atol=1e-12)
+
+
+# Coherence
+
+
+genre_sets = st.integers(1, 7).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.frozensets(st.integers(0, 4), min_size=1), min_size=n, max_size=n),
+        st.lists(st.integers(1, 4), min_size=n, max_size=n),
+        st.lists(st.integers(0, 2), min_size=n, max_size=n),
+    )
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(genre_sets)
+@pytest.mark.filterwarnings("error")
+def test_any_coherence_is_that_of_all_pairs_of_films(
+    drawn: tuple[list[frozenset[int]], list[int], list[int]],
+) -> None:
+    sets, counted, clusters = drawn
+    weights, labels = whole(counted), compact(clusters)
+    matrix = np.array([[float(genre in genres) for genre in range(5)] for genres in sets])
+    score = diagnostics.coherence(matrix, weights, labels)
+    films = list(itertools.chain.from_iterable([genres] * n for genres, n in zip(sets, counted, strict=True)))
+    overall, of_cluster, of_film = coherence_by_hand(films, repeated(labels, weights).tolist())
+    assert score.overall == pytest.approx(overall, abs=1e-12, nan_ok=True)
+    assert np.allclose(repeated(score.documents, weights), of_film, rtol=0, atol=1e-12, equal_nan=True)
+    assert score.clusters.tolist() == pytest.approx(
+        [of_cluster[i] for i in range(len(score.clusters))], abs=1e-12, nan_ok=True
+    )
+
+
+def test_the_coherence_of_shipped_films(catalogue: Catalogue) -> None:
+    left = catalogue.weights(Filters(years=(2000, 2000), countries=("France", "Germany")))
+    rows = np.repeat(np.arange(len(left)), left)
+    assert 30 < len(rows) < 300
+    matrix, _ = explain.membership(catalogue.genre_lists)
+    labels = np.where(left > 0, np.arange(len(left)) % 4, -1)
+    sets = [frozenset(catalogue.genre_lists[row].split(", ")) for row in rows]
+    numbers = {genre: i for i, genre in enumerate(sorted(set().union(*sets)))}
+    overall, of_cluster, _ = coherence_by_hand(
+        [frozenset(numbers[genre] for genre in genres) for genres in sets], labels[rows].tolist()
+    )
+    score = diagnostics.coherence(matrix, left, labels)
+    assert score.overall == pytest.approx(overall, abs=1e-12)
+    assert score.clusters.tolist() == pytest.approx([of_cluster[i] for i in range(4)], abs=1e-12)
+
+
+def test_coherence_by_hand_is_right_itself() -> None:
+    sets = [frozenset({1}), frozenset({1, 2}), frozenset({3}), frozenset({3})]
+    overall, clusters, films = coherence_by_hand(sets, [0, 0, 1, 1])
+    assert films == [0.5, 0.5, 1, 1]
+    assert clusters == {0: 0.5, 1: 1.0}
+    assert overall == 0.75
+
+
+def test_a_film_alone_is_left_out_of_coherence() -> None:
+    matrix = np.array([[1.0, 0], [1, 1], [0, 1]])
+    score = diagnostics.coherence(matrix, whole([1, 1, 1]), whole([0, 0, 1]))
+    assert score.documents.tolist()[:2] == [0.5, 0.5]
+    assert np.isnan(score.documents[2])
+    assert np.isnan(score.clusters[1])
+    assert score.overall == 0.5
+    # two films of one list are a pair, and all alike
+    assert diagnostics.coherence(matrix, whole([1, 1, 2]), whole([0, 0, 1])).clusters[1] == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_coherence_of_one_cluster_and_of_none() -> None:
+    matrix = np.array([[1.0, 0], [0, 1], [0, 1]])
+    assert diagnostics.coherence(matrix, whole([1, 1, 1]), whole([0, 0, 0])).overall == pytest.approx(1 / 3)
+    for weights, labels in (([1, 1, 1], [0, 1, 2]), ([0, 0, 0], [-1, -1, -1])):
+        score = diagnostics.coherence(matrix, whole(weights), whole(labels))
+        assert np.isnan(score.overall)
+        assert np.isnan(score.clusters).all()
+    assert np.isnan(diagnostics.coherence(np.zeros((0, 0)), whole([]), whole([])).overall)
+
+
+def test_the_whole_catalogue_is_as_coherent_as_the_design_says(catalogue: Catalogue, weights: IntArray) -> None:
+    matrix, _ = explain.membership(catalogue.genre_lists)
+    one = diagnostics.coherence(matrix, weights, np.zeros(len(weights), dtype=np.int64))
+    assert round(one.overall, 2) == 0.18
