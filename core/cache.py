@@ -23,6 +23,7 @@ from core.clustering import FloatArray, Space
 from core.encoders import Encoder
 from core.movies import Catalogue, Counts, Filters, Options
 from core.recipes import Settings
+from core.sources import SourceError
 from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Worker
 
@@ -45,9 +46,14 @@ def setting(name: str) -> str | None:
 
 def catalogue() -> Catalogue:
     """Return the catalogue, opened anew when its file has changed. Raises SourceError."""
-    path = Path(setting("GENRESCOPE_MOVIES") or movies.SHIPPED).expanduser()
-    stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
-    return _catalogue(path, stamp)
+    path = Path(setting("GENRESCOPE_MOVIES") or movies.SHIPPED)
+    try:
+        path = path.expanduser()
+        stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
+        return _catalogue(path, stamp)
+    except (OSError, RuntimeError) as error:  # no right to look into its folder, a name too long, no such home
+        why = error.strerror if isinstance(error, OSError) else error
+        raise SourceError(f"The catalogue {path.name} cannot be read: {why}. Check GENRESCOPE_MOVIES.") from error
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the catalogue")

@@ -18,14 +18,19 @@ n_films = int(row["n_movies"])
 genres = controls.cluster_genres(view, cluster)
 
 st.markdown(
-    f"**{controls.plain(row['name'])}** holds {n_films:,} films ({row['share']:.1%} of those with genres) in "
-    f"{len(mine):,} genre lists. Most frequent: {controls.plain(row['top_genres'])}."
+    f"**{controls.plain(row['name'])}** holds {controls.counted(n_films, 'film')} ({row['share']:.1%} of those with "
+    f"genres) in {controls.counted(len(mine), 'genre list')}. Most frequent: {controls.plain(row['top_genres'])}."
 )
 with st.container(horizontal=True):
     for name, value, help_text in controls.cluster_figures(row):
         st.metric(name, value, help=help_text, border=True, width="content")
 
-left, right = st.columns(2)
+above = st.container()
+
+st.subheader("Films", anchor="films")
+controls.film_filters(view, cluster, mine)
+# Drawn after the choices, since the years follow them.
+left, right = above.columns(2)
 with left:
     controls.show_chart(
         charts.genre_lifts(genres, row["color"]),
@@ -54,8 +59,6 @@ with right:
             "have fewer than 20 films. Click a point to see its films below."
         )
 
-st.subheader("Films", anchor="films")
-controls.film_filters(view, cluster, mine)
 films = controls.cluster_films(view, cluster, lists)
 st.markdown(controls.films_line(len(films), n_films))
 order = st.segmented_control("Order", SORTS, default=SORTS[0], required=True, key="order", bind="query-params")

@@ -6,7 +6,7 @@ from core import controls
 
 view = controls.current()
 st.title("Films")
-controls.scope(view)
+controls.scope(view, needs_clusters=False)
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.text_input(

@@ -21,12 +21,10 @@ found, n_clusters = view.analysis, view.analysis.clustering.n_clusters
 
 st.title("What these films are about")
 controls.scope(view)
-layout = st.session_state.get("map", "PCA")
-lists, clusters = cache.tables(view.catalogue, view.settings, layout if layout in AXES else "PCA")
-largest = clusters.iloc[0]
+largest, sizes = found.names[0].text, found.clustering.sizes
 st.markdown(
-    f"By what their genres mean, the films fall into **{n_clusters} clusters**. The largest is "
-    f"**{controls.plain(largest['name'])}** with {largest['n_movies']:,} films ({largest['share']:.0%}). "
+    f"By what their genres mean, the films fall into **{controls.counted(n_clusters, 'cluster')}**. The largest is "
+    f"**{controls.plain(largest)}** with {controls.counted(sizes[0], 'film')} ({sizes[0] / sizes.sum():.0%}). "
     "Pick a cluster in any chart or table to open it."
 )
 
@@ -35,7 +33,7 @@ with st.container(horizontal=True):
         st.metric(name, value, help=help_text, border=True, width="content")
 st.caption(controls.how_it_was_made(view))
 
-st.segmented_control(
+layout = st.segmented_control(
     "Map layout",
     list(AXES),
     default="PCA",
@@ -45,8 +43,10 @@ st.segmented_control(
     help="PCA keeps the large distances and is there at once. t-SNE keeps neighbours together and takes some seconds "
     "the first time. Neither changes a cluster or a figure: these are computed in the encoder's own space.",
 )
+layout = layout if layout in AXES else "PCA"
+lists, clusters = cache.tables(view.catalogue, view.settings, layout)
 controls.show_chart(
-    charts.genre_map(lists, clusters, AXES[layout if layout in AXES else "PCA"]),
+    charts.genre_map(lists, clusters, AXES[layout]),
     key="genre_map",
     on_select=lambda: controls.picked_on_map("genre_map", lists),
     alt=ALT["map"],
@@ -106,5 +106,7 @@ st.caption(
 
 st.subheader("Take it with you")
 controls.downloads(
-    lambda: controls.all_films(view), "genrescope-films", f"All {found.counts.movies:,} films with their cluster"
+    lambda: controls.all_films(view),
+    "genrescope-films",
+    f"All {controls.counted(found.counts.movies, 'film')} with their cluster",
 )

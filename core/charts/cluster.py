@@ -10,6 +10,8 @@ from core.charts.figure import GREY, ROW_HEIGHT, SOURCE, Figure, specification
 
 YEARS_HEIGHT = 260
 FEW_FILMS = 20
+# Not the order of the rows: rows that are swapped in the browser come after those that stayed.
+BY_FILMS = alt.EncodingSortField(field="n_cluster", op="max", order="descending")
 
 
 def genre_lifts(genres: pd.DataFrame, color: str) -> Figure:
@@ -26,7 +28,7 @@ def genre_lifts(genres: pd.DataFrame, color: str) -> Figure:
 def _genre_lifts() -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["genre"], on="click", clear="dblclick")
     base = alt.Chart().encode(
-        y=alt.Y("genre:N", sort=None, title="Genre"),
+        y=alt.Y("genre:N", sort=BY_FILMS, title="Genre"),
         tooltip=[
             alt.Tooltip("genre:N", title="Genre"),
             alt.Tooltip("n_cluster:Q", title="Films in the cluster", format=","),

@@ -12,6 +12,8 @@ MAP_HEIGHT = 480
 LEAST_LIFT, MOST_LIFT = 1 / 8, 8
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero
 AROUND_ONE = ["rgba(222, 126, 40, 0.5)", "rgba(128, 128, 128, 0.04)", "rgba(72, 110, 214, 1)"]
+# Not the order of the rows: rows that are swapped in the browser come after those that stayed.
+BY_CLUSTER = alt.EncodingSortField(field="cluster", op="min", order="ascending")
 
 Measure = Literal["share", "lift"]
 
@@ -22,12 +24,11 @@ def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]
     lists has x, y, n_movies, genre_list, cluster; clusters has cluster, label, color, text_color, x, y, n_movies.
     Selections: `pick` (field cluster) on a click, `brush` (x and y) on a drag.
     """
-    # A row with a text colour is a cluster's badge. Large bubbles come first, so that small ones lie on top of them.
+    # A row with a text colour is a cluster's badge.
     bubbles = lists.merge(clusters[["cluster", "label", "color"]], on="cluster").assign(text_color=None)
     badges = clusters.assign(genre_list="")
     columns = ["x", "y", "n_movies", "genre_list", "cluster", "label", "color", "text_color"]
-    rows = pd.concat([bubbles[columns].sort_values("n_movies", ascending=False, kind="stable"), badges[columns]])
-    return Figure(_genre_map(axes), rows)
+    return Figure(_genre_map(axes), pd.concat([bubbles[columns], badges[columns]]))
 
 
 @cache
@@ -52,6 +53,7 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
         .mark_circle(strokeWidth=0.5, stroke="#8884")
         .encode(
             color=color,
+            order=alt.Order("n_movies:Q", sort="descending"),
             size=alt.Size("n_movies:Q", scale=alt.Scale(range=[18, 1600]), legend=None),
             opacity=alt.condition(pick, alt.value(0.78), alt.value(0.12)),
         )
@@ -85,7 +87,7 @@ def sizes(clusters: pd.DataFrame) -> Figure:
 def _sizes() -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["cluster"], on="click", clear="dblclick")
     base = alt.Chart().encode(
-        y=alt.Y("label:N", sort=None, title="Cluster", axis=alt.Axis(labelLimit=230)),
+        y=alt.Y("label:N", sort=BY_CLUSTER, title="Cluster", axis=alt.Axis(labelLimit=230)),
         x=alt.X("n_movies:Q", title="Films", axis=alt.Axis(tickCount=6)),
         tooltip=[
             alt.Tooltip("label:N", title="Cluster"),
@@ -112,7 +114,7 @@ def genre_heatmap(genres: pd.DataFrame, measure: Measure) -> Figure:
     Share runs from nothing to all films; lift is on a logarithmic scale around 1, from orange (rarer than in the
     catalogue) to blue (more frequent). Selection: `pick` (fields cluster and genre) on a click.
     """
-    rows = genres.sort_values("cluster", kind="stable")[["cluster", "label", "genre", "n_cluster", "share", "lift"]]
+    rows = genres[["cluster", "label", "genre", "n_cluster", "share", "lift"]]
     return Figure(_genre_heatmap(measure), rows.assign(shown=rows["lift"].clip(LEAST_LIFT, MOST_LIFT)))
 
 
@@ -139,7 +141,7 @@ def _genre_heatmap(measure: Measure) -> dict[str, Any]:
         .mark_rect(strokeWidth=1, stroke="#8883")
         .encode(
             x=alt.X("genre:N", title="Genre", axis=alt.Axis(labelAngle=-45, labelOverlap=False)),
-            y=alt.Y("label:N", title="Cluster", sort=None, axis=alt.Axis(labelLimit=230)),
+            y=alt.Y("label:N", title="Cluster", sort=BY_CLUSTER, axis=alt.Axis(labelLimit=230)),
             color=colors[measure],
             opacity=alt.condition(pick, alt.value(1.0), alt.value(0.35)),
             tooltip=[

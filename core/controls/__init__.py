@@ -39,7 +39,7 @@ from core.controls.tables import (
     spread_table,
     stand_out_table,
 )
-from core.controls.words import plain
+from core.controls.words import counted, plain
 
 __all__ = [
     "OVERVIEW_CONFIG",
@@ -49,6 +49,7 @@ __all__ = [
     "cluster_figures",
     "cluster_films",
     "cluster_genres",
+    "counted",
     "current",
     "describe",
     "downloads",

@@ -23,9 +23,9 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
         f"{plain(encoder.title)} turns each of the catalogue's {len(catalogue.genre_lists):,} different genre lists "
         "into a vector. This happens once; the vectors are stored, and every later visit starts at once."
     )
-    stopped = st.session_state.get("stopped_job")
-    if stopped and stopped[0] == encoder.id:
-        _show_stopped(encoder.id, stopped[1])
+    stopped = _stopped_job(encoder.id)
+    if stopped is not None:
+        _show_stopped(stopped)
     else:
         _show_progress(encoder.id, catalogue.genre_lists)
     st.caption(
@@ -37,6 +37,8 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
 
 @st.fragment(run_every=0.5)
 def _show_progress(encoder_id: str, texts: tuple[str, ...]) -> None:
+    if _stopped_job(encoder_id) is not None:
+        st.rerun()  # Stop runs this fragment alone: to go on here would ask for the job again
     worker = cache.worker()
     job_id = worker.submit(encoder_id, texts)
     progress = worker.progress(job_id)
@@ -65,7 +67,13 @@ def _stop(encoder_id: str, job_id: str) -> None:
     st.session_state["stopped_job"] = (encoder_id, job_id)
 
 
-def _show_stopped(encoder_id: str, job_id: str) -> None:
+def _stopped_job(encoder_id: str) -> str | None:
+    """Return the job of this encoder that the visitor stopped and did not take up again."""
+    stopped = st.session_state.get("stopped_job")
+    return stopped[1] if stopped and stopped[0] == encoder_id else None
+
+
+def _show_stopped(job_id: str) -> None:
     try:
         progress = cache.worker().progress(job_id)
         kept = f"{progress.done:,} of {progress.total:,} genre lists are done and kept."

@@ -15,6 +15,7 @@ from core.recipes import DEFAULT_K, MAX_SEED, Settings
 from core.sources import SourceError
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
+LOOKS = PAGES.parent / ".streamlit"
 GENRE_MODES: tuple[GenreMode, ...] = ("any", "all", "none")
 
 
@@ -28,7 +29,13 @@ class View:
 
 
 def navigation() -> st.Page:
-    """Declare the pages and return the one that was asked for."""
+    """Set up the browser's tab, declare the pages and return the one that was asked for.
+
+    The tab's icon is our own file: a Material icon there would be fetched from another host.
+    """
+    icon, logo = ((LOOKS / name).read_text() for name in ("icon.svg", "logo.svg"))
+    st.set_page_config(page_title="Genrescope", page_icon=icon, layout="wide")
+    st.logo(logo, size="large", icon_image=icon)
     return st.navigation(
         [
             st.Page(
@@ -130,6 +137,7 @@ def _filters(options: Options) -> Filters:
     years = None
     if options.years and options.years[0] < options.years[1]:
         years = st.slider("Years", *options.years, options.years, key="years", bind="query-params")
+        years = (min(years), max(years))  # a link may name them the wrong way round
     languages = _several("Language", options.languages, "language")
     countries = _several("Country", options.countries, "country")
     genres = _several("Genres", options.genres, "genres")
@@ -182,8 +190,8 @@ def _checked(filters: Filters) -> Settings:
     )
 
 
-def scope(view: View) -> None:
-    """Say which films the page speaks of, and what was left out of the clusters."""
+def scope(view: View, needs_clusters: bool = True) -> None:
+    """Say which films the page speaks of and what was left out of the clusters; stop where it needs some."""
     counts, notice = view.analysis.counts, view.analysis.notice()
     line = f"**{counts.movies:,} of {view.catalogue.n_movies:,} films**"
     if counts.movies < view.catalogue.n_movies:
@@ -193,5 +201,5 @@ def scope(view: View) -> None:
     st.markdown(line + ".")
     if notice:
         st.warning(notice, icon=":material/info:")
-    if view.analysis.clustering.n_clusters == 0:
+    if needs_clusters and view.analysis.clustering.n_clusters == 0:
         st.stop()

@@ -185,10 +185,8 @@ def searched_films(view: View, search: str | None, only_without_genres: bool) ->
     films = view.catalogue.films(search=search or "", filters=view.settings.filters)
     if only_without_genres:
         films = films[films["list_id"].isna()]
-    known = films["list_id"].notna()
-    labels = view.analysis.clustering.labels[films["list_id"].fillna(0).astype(int)]
     names = [name.text for name in view.analysis.names]
-    cluster = pd.Series(labels, index=films.index, dtype="Int64").where(known)
+    cluster = films["list_id"].map(pd.Series(view.analysis.clustering.labels)).astype("Int64")
     films.insert(4, "cluster", cluster)
     films.insert(5, "cluster_name", cluster.map(dict(enumerate(names))))
     return films.reset_index(drop=True)

@@ -3,8 +3,16 @@
 import re
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~^&])")
+# What the browser looks for again after the Markdown is read, where no backslash helps: icons, addresses, arrows.
+LIVE = re.compile(r":(?=\S)|@(?=\S)|www(?=\.)|[-<>~=](?=[-<>=])", re.IGNORECASE)
+WORD_JOINER = "\u2060"  # has no width
 
 
 def plain(text: str) -> str:
     """Return a text in which no character means anything to Markdown: what people bring is shown as it is."""
-    return MARKDOWN.sub(r"\\\1", text).replace("\n", " ")
+    return MARKDOWN.sub(r"\\\1", LIVE.sub(rf"\g<0>{WORD_JOINER}", " ".join(text.split())))
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless there is one."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -37,15 +37,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Server:
     """A Streamlit server of the app on 127.0.0.1, with its own folder for vectors."""
 
-    def __init__(self, vectors: Path, log: Path, **settings: str) -> None:
+    def __init__(self, vectors: Path, log: Path, script: str = "streamlit_app.py", **settings: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         environment = {**os.environ, "GENRESCOPE_VECTORS": str(vectors), "HF_HUB_OFFLINE": "1", **settings}
-        environment.pop("GENRESCOPE_MOVIES", None) if "GENRESCOPE_MOVIES" not in settings else None
-        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
+        if "GENRESCOPE_MOVIES" not in settings:
+            environment.pop("GENRESCOPE_MOVIES", None)
+        command = [sys.executable, "-m", "streamlit", "run", script, "--server.headless", "true"]
         command += ["--server.port", str(self.port), "--server.address", "127.0.0.1"]
         with log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -91,9 +92,9 @@ def new_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 
 @pytest.fixture(scope="session")
-def server(new_server: Callable[..., Server], vectors_folder: Path) -> Server:
+def server(new_server: Callable[..., Server], vector_store: Path) -> Server:
     """A server with the vectors of the shipped films in its store."""
-    return new_server(vectors_folder)
+    return new_server(vector_store)
 
 
 @pytest.fixture(scope="session")

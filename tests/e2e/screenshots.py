@@ -1,0 +1,39 @@
+"""Take the pictures of docs/images: `python -m tests.e2e.screenshots` (all pages, light and dark, wide and narrow)."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.conftest import CHROMIUM, FLAGS, ROOT, Server, settle
+
+PAGES = {"overview": "/?k=12", "cluster": "/cluster?k=12&cluster=1&with=Comedy", "films": "/films?search=alien"}
+WIDTHS = {"": 1280, "-narrow": 390}
+
+
+def main() -> None:
+    images = ROOT / "docs" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = Server(Path(folder) / "vectors", Path(folder) / "log")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        for scheme in ("light", "dark"):
+            for suffix, width in WIDTHS.items():
+                page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+                for name, path in PAGES.items():
+                    page.goto(f"{server.url}{path}")
+                    page.wait_for_selector("[data-testid=stDataFrame]", timeout=120_000)
+                    settle(page)
+                    height = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
+                    page.set_viewport_size({"width": width, "height": min(height, 5000)})
+                    page.wait_for_timeout(2_000)
+                    page.screenshot(path=images / f"{name}{suffix}-{scheme}.png")
+                    page.set_viewport_size({"width": width, "height": 900})
+                page.close()
+        browser.close()
+        server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
