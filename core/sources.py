@@ -174,7 +174,8 @@ def _value(name: str, found: Mapping[str, tuple[str, str]]) -> str:
     """Return the SQL of a number or date of theirs as text, NULL where the cell is empty or a NaN of numpy."""
     column, theirs = _identifier(found[name][0]), found[name][1]
     text = f"nullif(trim(CAST({column} AS VARCHAR), {BLANKS}), '')"
-    return f"nullif({text}, 'nan')" if theirs in ("FLOAT", "DOUBLE") else text
+    # Not nullif(text, 'nan'): Parquet's statistics leave NaN out, and DuckDB concludes from them that no text is 'nan'.
+    return f"CASE WHEN NOT isnan({column}) THEN {text} END" if theirs in ("FLOAT", "DOUBLE") else text
 
 
 def _expression(name: str, found: Mapping[str, tuple[str, str]]) -> str:

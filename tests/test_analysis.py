@@ -198,6 +198,17 @@ def test_a_badge_is_in_the_middle_of_its_films(lists: pd.DataFrame, clusters: pd
             assert row[axis] == np.percentile(films, 50, method="inverted_cdf")
 
 
+def test_a_badge_between_two_halves_takes_the_lower(
+    open_lists: Callable[[list[str | None]], tuple[Catalogue, Space]],
+) -> None:
+    catalogue, space = open_lists(["War", "Drama"])
+    found = analysis.analyse(catalogue, space, 1)
+    lists = analysis.list_table(catalogue, found, space.xy)
+    clusters = analysis.cluster_table(found, lists, catalogue.cluster_measures(found.clustering.labels))
+    assert space.xy[0, 0] != space.xy[1, 0]
+    assert clusters["x"].tolist() == [space.xy[:, 0].min()]
+
+
 def test_top_genres_are_the_most_frequent_with_their_lift(analysed: Analysis, clusters: pd.DataFrame) -> None:
     for cluster, text in enumerate(clusters["top_genres"]):
         mine = analysed.genres[analysed.genres["cluster"] == cluster]

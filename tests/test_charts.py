@@ -177,7 +177,8 @@ def test_bars_stand_in_the_order_of_the_clusters(
     figure = figures["sizes"](False)
     assert figure.data["label"].tolist() == tables[1]["label"].tolist()
     for view in views(figure.spec):
-        assert view["encoding"]["y"]["sort"] is None  # Vega-Lite would sort by name otherwise
+        # Vega-Lite would sort by name otherwise
+        assert view["encoding"]["y"]["sort"] == {"field": "cluster", "op": "min", "order": "ascending"}
 
 
 def test_the_heat_map_has_a_field_for_each_genre_and_cluster(

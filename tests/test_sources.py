@@ -145,13 +145,13 @@ def test_every_column_is_read_with_its_type(tmp_path: Path, connection: duckdb.D
 
 
 def test_all_kinds_of_files_give_the_same_shipped_catalogue(tmp_path: Path, plain_films: list[Row]) -> None:
-    rows = [{name: film[name] for name in sources.COLUMNS} for film in plain_films]
-    assert len(rows) == 17_472
-    database(tmp_path / "films.duckdb", f"CREATE TABLE movies AS FROM '{movies.SHIPPED}'")
+    rows = [{name: film[name] for name in sources.COLUMNS} for film in plain_films[::4]]
+    assert len(rows) == 4368
     read = {}
-    for path in (movies.SHIPPED, tmp_path / "films.duckdb", write_csv(tmp_path / "films.csv", rows)):
+    for ending, write in WRITERS.items():
         with duckdb.connect(config=movies.HARDENED) as connection:
-            read[path.suffix] = read_rows(connection, path)
+            read[ending] = read_rows(connection, write(tmp_path / f"films{ending}", rows))
+    assert [row[:2] for row in read[".parquet"]] == [(row["movie_id"], row["title"]) for row in rows]
     assert read[".duckdb"] == read[".parquet"]
     # A cell of CSV cannot tell “Alan Hale, Jr.” from two people, so people's names with a comma are left out.
     people = [list(sources.COLUMNS).index(name) for name in ("directors", "writers", "cast")]
@@ -165,7 +165,7 @@ def test_all_kinds_of_files_give_the_same_shipped_catalogue(tmp_path: Path, plai
         ]
 
     assert without_commas(read[".csv"], read[".parquet"]) == without_commas(read[".parquet"], read[".parquet"])
-    assert sum("Jr." in name for row in read[".parquet"] for i in people for name in row[i]) > 100  # few are left out
+    assert sum("Jr." in name for row in read[".parquet"] for i in people for name in row[i]) > 25  # few are left out
 
 
 def test_a_view_named_movies_serves_as_well(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
@@ -217,7 +217,7 @@ def test_titles_stay_text(tmp_path: Path, connection: duckdb.DuckDBPyConnection,
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     titles=st.lists(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), min_size=1),
@@ -349,7 +349,8 @@ def test_numbers_as_programs_write_them(tmp_path: Path, connection: duckdb.DuckD
     ]
 
 
-def test_nan_of_numpy_is_a_missing_value(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+@pytest.mark.parametrize("ending", [".parquet", ".duckdb"])
+def test_nan_of_numpy_is_a_missing_value(tmp_path: Path, connection: duckdb.DuckDBPyConnection, ending: str) -> None:
     table = pa.table(
         {
             "title": ["A", "B"],
@@ -360,7 +361,9 @@ def test_nan_of_numpy_is_a_missing_value(tmp_path: Path, connection: duckdb.Duck
         }
     )
     pq.write_table(table, tmp_path / "mine.parquet")
-    sources.read(connection, tmp_path / "mine.parquet")
+    if ending == ".duckdb":
+        database(tmp_path / "mine.duckdb", f"CREATE TABLE movies AS FROM '{tmp_path}/mine.parquet'")
+    sources.read(connection, tmp_path / f"mine{ending}")
     found = connection.execute("SELECT year, runtime, released FROM movies ORDER BY row_id").fetchall()
     assert found == [(1984, None, date(1984, 2, 3)), (None, 90.5, None)]
 

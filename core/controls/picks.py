@@ -136,7 +136,7 @@ def film_filters(view: View, cluster: int, lists: pd.DataFrame) -> None:
     )
     third.selectbox(
         "Year",
-        years.loc[years["n_cluster"] > 0, "year"].tolist(),
+        years["year"].tolist(),
         index=None,
         key="year",
         bind="query-params",

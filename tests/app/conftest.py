@@ -39,7 +39,7 @@ class Visit:
     """A visitor's session. Every run fails the test if the page shows an exception, and is on the page asked for."""
 
     def __init__(self, page: str = "overview", query: dict[str, Any] | None = None, app: AppTest | None = None) -> None:
-        self.at = app or AppTest.from_string(ENTRY, default_timeout=60)
+        self.at = AppTest.from_string(ENTRY, default_timeout=60) if app is None else app
         self.at.query_params.update(query or {})
         self.page = page
         if page != "overview":  # before the first run a page is known by its file name only, the default one not at all
@@ -90,7 +90,9 @@ class Visit:
     def words(self) -> list[str]:
         """Every text of page and sidebar in which Markdown would be rendered."""
         at = self.at
-        texts = [element.value for kind in ("title", "subheader", "markdown", "caption") for element in getattr(at, kind)]
+        texts = [
+            element.value for kind in ("title", "subheader", "markdown", "caption") for element in getattr(at, kind)
+        ]
         texts += [element.value for kind in ("error", "warning", "info", "page_link") for element in getattr(at, kind)]
         texts += [text for metric in at.metric for text in (metric.label, metric.value)]
         return texts + [button.label for kind in (at.button, at.download_button) for button in kind]
