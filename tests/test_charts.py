@@ -293,13 +293,11 @@ def test_colors_of_shipped_clusters_all_differ(leading: dict[tuple[int, int], li
         assert len({*charts.cluster_colors(genres)}) == k
 
 
-@pytest.mark.xfail(reason="shades beyond LIGHTNESS are clipped to one and the same", strict=True)
 def test_fifty_clusters_of_one_genre_all_have_colors_of_their_own() -> None:
     found = {genre: len({*charts.cluster_colors([genre] * 50)}) for genre in [*colors.GENRE_TONES, *INVENTED]}
     assert {*found.values()} == {50}, found
 
 
-@pytest.mark.xfail(reason="“Sci-Fi” and “Science Fiction” have one tone", strict=True)
 def test_clusters_of_all_genres_have_colors_of_their_own() -> None:
     genres = [*colors.GENRE_TONES, *INVENTED]
     assert len({*charts.cluster_colors(genres)}) == len(genres)

@@ -42,21 +42,21 @@ GENRE_TONES = {
 CHROMA = 0.14
 SHADES = (0.0, 0.15, -0.13, 0.22, 0.08, -0.07, 0.26, -0.17)
 LIGHTNESS = (0.38, 0.88)
-WHITE, BLACK = "#ffffff", "#111111"
+DRIFT = 9.0  # degrees
+WHITE, BLACK = "#ffffff", "#000000"
 
 
 def cluster_colors(leading_genres: Sequence[str]) -> list[str]:
     """Return a colour (#rrggbb) for each cluster, in the order of the clusters, from its leading genre."""
-    used: Counter[str] = Counter()
+    used: Counter[tuple[float, float]] = Counter()
     colors = []
     for genre in leading_genres:
         hue, lightness = _tone(genre)
-        step = used[genre]
-        shade = SHADES[step % len(SHADES)]
+        shades = [shade for shade in SHADES if LIGHTNESS[0] <= lightness + shade <= LIGHTNESS[1]]
         # Beyond the list of shades the hue starts to drift, so that no two clusters get one colour.
-        drift = 9.0 * (step // len(SHADES))
-        colors.append(_hex(float(np.clip(lightness + shade, *LIGHTNESS)), CHROMA, hue + drift))
-        used[genre] += 1
+        turn, step = divmod(used[hue, lightness], len(shades))
+        colors.append(_hex(lightness + shades[step], CHROMA, hue + DRIFT * turn))
+        used[hue, lightness] += 1
     return colors
 
 

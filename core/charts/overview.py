@@ -87,7 +87,7 @@ def sizes(clusters: pd.DataFrame) -> Figure:
 def _sizes() -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["cluster"], on="click", clear="dblclick")
     base = alt.Chart().encode(
-        y=alt.Y("label:N", sort=BY_CLUSTER, title="Cluster", axis=alt.Axis(labelLimit=230)),
+        y=alt.Y("label:N", sort=BY_CLUSTER, title="Cluster", axis=alt.Axis(labelLimit=170)),
         x=alt.X("n_movies:Q", title="Films", axis=alt.Axis(tickCount=6)),
         tooltip=[
             alt.Tooltip("label:N", title="Cluster"),
@@ -126,13 +126,13 @@ def _genre_heatmap(measure: Measure) -> dict[str, Any]:
             "share:Q",
             title="Share of films",
             scale=alt.Scale(domain=[0, 1], range=FROM_NOTHING),
-            legend=alt.Legend(format=".0%"),
+            legend=alt.Legend(format=".0%", orient="top"),
         ),
         "lift": alt.Color(
             "shown:Q",
             title="Lift",
             scale=alt.Scale(type="log", domain=[LEAST_LIFT, 1, MOST_LIFT], range=AROUND_ONE, clamp=True),
-            legend=alt.Legend(values=[LEAST_LIFT, 0.25, 0.5, 1, 2, 4, MOST_LIFT], format="~g"),
+            legend=alt.Legend(values=[LEAST_LIFT, 0.25, 0.5, 1, 2, 4, MOST_LIFT], format="~g", orient="top"),
         ),
     }
     titles = {"share": "Genre by cluster: share of the cluster's films", "lift": "Genre by cluster: lift"}
@@ -140,8 +140,8 @@ def _genre_heatmap(measure: Measure) -> dict[str, Any]:
         alt.Chart(SOURCE, height=alt.Step(ROW_HEIGHT), title=titles[measure], usermeta=CANVAS)
         .mark_rect(strokeWidth=1, stroke="#8883")
         .encode(
-            x=alt.X("genre:N", title="Genre", axis=alt.Axis(labelAngle=-45, labelOverlap=False)),
-            y=alt.Y("label:N", title="Cluster", sort=BY_CLUSTER, axis=alt.Axis(labelLimit=230)),
+            x=alt.X("genre:N", title="Genre", axis=alt.Axis(labelAngle=-90, labelOverlap="greedy")),
+            y=alt.Y("label:N", title="Cluster", sort=BY_CLUSTER, axis=alt.Axis(labelLimit=170)),
             color=colors[measure],
             opacity=alt.condition(pick, alt.value(1.0), alt.value(0.35)),
             tooltip=[
