@@ -183,7 +183,7 @@ class StubWorker:
         self.now = Progress("job 1", encoders.DEFAULT_ENCODER, "loading", 0, 1187, 0)
 
     def submit(self, encoder_id: str, texts: Sequence[str], *, retry: bool = False) -> str:
-        assert encoder_id == encoders.DEFAULT_ENCODER
+        assert (encoder_id, len(set(texts))) == (encoders.DEFAULT_ENCODER, self.now.total)
         self.submitted.append(retry)
         return self.now.job_id
 
