@@ -38,13 +38,18 @@ Film = dict[str, Any]
 class Visit:
     """A visitor's session. Every run fails the test if the page shows an exception, and is on the page asked for."""
 
+    # Each AppTest looks through all installed packages for components, a quarter of a second; one look is enough.
+    components: Any = None
+
     def __init__(self, page: str = "overview", query: dict[str, Any] | None = None, app: AppTest | None = None) -> None:
         self.at = AppTest.from_string(ENTRY, default_timeout=60) if app is None else app
+        self.at._bidi_component_manager = Visit.components
         self.at.query_params.update(query or {})
         self.page = page
         if page != "overview":  # before the first run a page is known by its file name only, the default one not at all
             self.at.switch_page(str(ROOT / "pages" / f"{page}.py"))
         self.run()
+        Visit.components = self.at._bidi_component_manager
 
     def go(self, page: str) -> "Visit":
         self.page = page

@@ -1,0 +1,190 @@
+"""The command line: what it writes, what it says, and what it leaves behind when it fails."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from core import encoders
+from core.__main__ import main
+from core.analysis import Analysis, analyse
+from core.clustering import Space
+from core.movies import Catalogue
+from core.sources import fingerprint
+
+ROOT = Path(__file__).resolve().parents[1]
+COLUMNS = [
+    *("movie_id", "title", "year", "genres", "cluster", "cluster_name", "x", "y", "silhouette", "margin", "runner_up"),
+]
+
+
+@pytest.fixture
+def expected(catalogue: Catalogue, documents: Space) -> Analysis:
+    return analyse(catalogue, documents, 8)
+
+
+@pytest.fixture
+def stored(vector_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENRESCOPE_VECTORS", str(vector_store))
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_cluster_writes_a_row_a_film_in_input_order(
+    stored: None, tmp_path: Path, plain_films: list[dict[str, Any]], expected: Analysis, catalogue: Catalogue
+) -> None:
+    out, report = tmp_path / "clusters.parquet", tmp_path / "report.json"
+    assert run("cluster", "--k", "8", "--out", out, "--report", report) == 0
+    table = pq.read_table(out)
+    assert table.column_names == COLUMNS
+    assert table["movie_id"].to_pylist() == [film["movie_id"] for film in plain_films]
+    assert table["genres"].to_pylist() == [film["genres"] for film in plain_films]
+    row = {text: i for i, text in enumerate(catalogue.genre_lists)}
+    labels = [
+        None if film["genre_list"] is None else int(expected.clustering.labels[row[film["genre_list"]]])
+        for film in plain_films
+    ]
+    assert table["cluster"].to_pylist() == labels
+    without = np.array([label is None for label in labels])
+    for name in ("cluster_name", "x", "y", "silhouette", "margin", "runner_up"):
+        assert (np.array([value is None for value in table[name].to_pylist()]) == without).all(), name
+
+    said = json.loads(report.read_text())
+    assert (said["movies"], said["clustered"], said["without_genres"], said["genre_lists"]) == (17472, 17029, 443, 1187)
+    assert (said["encoder"], said["k"], said["seed"], said["dtype"]) == ("all-MiniLM-L6-v2", 8, 0, "float32")
+    assert said["revision"] == encoders.get("all-MiniLM-L6-v2").revision
+    assert said["device"]
+    assert said["fingerprint"] == fingerprint(ROOT / "data" / "movies.parquet")
+    assert said["inertia"] == pytest.approx(expected.clustering.inertia, rel=1e-12)
+    assert said["silhouette"] == pytest.approx(expected.silhouette.overall, abs=1e-12)
+    assert said["coherence"] == pytest.approx(expected.coherence.overall, abs=1e-12)
+    assert said["seconds"].keys() == {"load", "embed", "cluster", "total"}
+    assert [each["movies"] for each in said["clusters"]] == expected.clustering.sizes.tolist()
+
+
+def test_csv_holds_the_same_and_runs_no_formula(
+    stored: None, tmp_path: Path, plain_films: list[dict[str, Any]]
+) -> None:
+    assert run("cluster", "--k", "8", "--out", tmp_path / "clusters.csv") == 0
+    with (tmp_path / "clusters.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["movie_id"] for row in rows] == [film["movie_id"] for film in plain_films]
+    assert not [row["title"] for row in rows if row["title"].startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert {row["title"] for row in rows if row["title"] == "'+1"}, "the catalogue has a film called +1"
+    assert sum(row["cluster"] == "" for row in rows) == 443
+
+
+def test_seed_and_encoder_are_taken(stored: None, tmp_path: Path) -> None:
+    reports = []
+    for name, more in (("a", []), ("b", ["--seed", "1"]), ("c", ["--encoder", "multi-hot"])):
+        report = tmp_path / f"{name}.json"
+        assert run("cluster", "--k", "9", "--out", tmp_path / f"{name}.csv", "--report", report, *more) == 0
+        reports.append(json.loads(report.read_text()))
+    assert [report["seed"] for report in reports] == [0, 1, 0]
+    assert [report["encoder"] for report in reports] == ["all-MiniLM-L6-v2", "all-MiniLM-L6-v2", "multi-hot"]
+    assert reports[2]["device"] is None
+    assert len({report["inertia"] for report in reports}) == 3
+
+
+def test_own_movies_and_too_few_lists(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films = tmp_path / "mine.csv"
+    films.write_text("title,genres\nNA,Drama|Comedy\n1984,\n#Alive,Horror\n")
+    out = tmp_path / "out.csv"
+    assert run("cluster", "--k", "8", "--encoder", "multi-hot", "--movies", films, "--out", out) == 0
+    said = capsys.readouterr().err
+    assert "There are 2 clusters instead of 8" in said
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["title"], row["cluster"]) for row in rows] == [("NA", "0"), ("1984", ""), ("#Alive", "1")]
+
+
+def test_embed_writes_text_and_normalised_vectors(
+    stored: None, tmp_path: Path, catalogue: Catalogue, documents: Space
+) -> None:
+    assert run("embed", "--out", tmp_path / "vectors.parquet") == 0
+    table = pq.read_table(tmp_path / "vectors.parquet")
+    assert table.column_names == ["text", "vector"]
+    assert table["text"].to_pylist() == list(catalogue.genre_lists)
+    vectors = np.array(table["vector"].to_pylist(), dtype=np.float32)
+    assert np.array_equal(vectors, documents.vectors.astype(np.float32))
+
+
+def test_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("encoders") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in lines[1:]] == list(encoders.ENCODERS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "command"),
+        (["cluster"], "--out"),
+        (["cluster", "--k", "1", "--out", "x.csv"], "from 2 to 50"),
+        (["cluster", "--k", "51", "--out", "x.csv"], "from 2 to 50"),
+        (["cluster", "--k", "eight", "--out", "x.csv"], "“eight”"),
+        (["cluster", "--seed", "-1", "--out", "x.csv"], "from 0 to 9999"),
+        (["cluster", "--out", "x.xlsx"], ".parquet or .csv"),
+        (["cluster", "--out", "x.csv", "--report", "r.txt"], ".json"),
+        (["cluster", "--out", "nowhere/x.csv"], "nowhere does not exist"),
+        (["cluster", "--out", "x.csv", "--encoder", "gpt"], "all-MiniLM-L6-v2, multi-hot"),
+        (["cluster", "--out", "x.csv", "--movies", "none.csv"], "none.csv was not found"),
+        (["cluster", "--out", "x.csv", "--movies", "bad.csv"], "row 2, column year: “soon”"),
+        (["embed", "--out", "x.csv"], ".parquet"),
+    ],
+)
+def test_bad_input_is_one_line_status_two_and_leaves_nothing(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.csv").write_text("title,genres,year\nA,Drama,1999\nB,Drama,soon\n")
+    try:
+        status = main(arguments)
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    said = capsys.readouterr()
+    assert status == 2
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1, said.err
+    assert words in said.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv"]
+
+
+def test_a_file_that_was_there_survives_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "clusters.csv"
+    out.write_text("mine")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(out))
+
+    monkeypatch.setattr(os, "fdopen", full)
+    assert run("cluster", "--encoder", "multi-hot", "--out", out) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["clusters.csv"]
+
+
+def test_as_a_command_it_needs_no_streamlit(tmp_path: Path) -> None:
+    """The real command, in a process of its own; nothing but the result goes to the disk."""
+    code = "import runpy, sys; sys.modules['streamlit'] = None; runpy.run_module('core', run_name='__main__')"
+    arguments = ["cluster", "--k", "5", "--encoder", "multi-hot", "--out", str(tmp_path / "c.parquet")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "17,029 of 17,472 films in 5 clusters" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["c.parquet"]
