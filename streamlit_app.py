@@ -3,7 +3,8 @@
 from core import controls
 
 page = controls.navigation()
-catalogue = controls.open_catalogue()
-settings = controls.sidebar(catalogue)
-controls.wait_for_vectors(catalogue, settings)
-page.run()
+with controls.explained_trouble():
+    catalogue = controls.open_catalogue()
+    settings = controls.sidebar(catalogue)
+    controls.wait_for_vectors(catalogue, settings)
+    page.run()

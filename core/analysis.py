@@ -53,11 +53,17 @@ class Analysis:
 
 
 def analyse(
-    catalogue: Catalogue, documents: Space, n_clusters: int, random_state: int = 0, filters: Filters | None = None
+    catalogue: Catalogue,
+    documents: Space,
+    n_clusters: int,
+    random_state: int = 0,
+    filters: Filters | None = None,
+    distances: NDArray[np.float64] | None = None,
 ) -> Analysis:
     """Cluster the films under the filters, name the clusters and measure them.
 
-    `documents` is in the order of the catalogue's genre lists.
+    `documents` is in the order of the catalogue's genre lists; `distances`, if at hand, are those between its vectors
+    (`diagnostics.distances`) and save time.
     """
     started = time.perf_counter()
     filters = filters or Filters()
@@ -72,7 +78,7 @@ def analyse(
         weights=weights,
         clustering=found,
         names=clustering.name_clusters(shares, films.sum(axis=0) / total, genres),
-        silhouette=diagnostics.silhouette(documents.vectors, weights, found.labels),
+        silhouette=diagnostics.silhouette(documents.vectors, weights, found.labels, distances),
         coherence=diagnostics.coherence(matrix, weights, found.labels),
         genres=explain.genre_table(matrix, genres, weights, found.labels),
         seconds=0.0,

@@ -17,7 +17,7 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
 from core import analysis as analysis_module
-from core import charts, clustering, embeddings, encoders, explain, movies
+from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies
 from core.analysis import Analysis
 from core.clustering import FloatArray, Space
 from core.encoders import Encoder
@@ -28,6 +28,8 @@ from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Worker
 
 T = TypeVar("T")
+
+MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -97,6 +99,11 @@ def _documents(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> Spac
     return _frozen(clustering.space(embeddings.post_process(vectors, encoder), _catalogue.weights()))
 
 
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _distances(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> FloatArray:
+    return _frozen(diagnostics.distances(documents(_catalogue, encoder_id).vectors))
+
+
 def tsne(catalogue: Catalogue, encoder_id: str) -> FloatArray:
     """Return the t-SNE map of an encoder's space, shape (genre lists, 2)."""
     return _tsne(catalogue, catalogue.fingerprint, encoder_id)
@@ -115,8 +122,11 @@ def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
     space = documents(_catalogue, settings.encoder)
+    distances = _distances(_catalogue, fingerprint, settings.encoder) if len(space.vectors) <= MAX_DISTANCES else None
     return _frozen(
-        analysis_module.analyse(_catalogue, space, settings.n_clusters, settings.random_state, settings.filters)
+        analysis_module.analyse(
+            _catalogue, space, settings.n_clusters, settings.random_state, settings.filters, distances
+        )
     )
 
 

@@ -111,7 +111,8 @@ def tsne(documents: Space, random_state: int = 0) -> FloatArray:
         random_state=random_state,
         n_jobs=1,
     )
-    return np.asarray(model.fit_transform(documents.components[:, :TSNE_COMPONENTS]), dtype=np.float64)
+    with threadpool_limits(limits=1):
+        return np.asarray(model.fit_transform(documents.components[:, :TSNE_COMPONENTS]), dtype=np.float64)
 
 
 def fit(

@@ -3,6 +3,7 @@
 Every figure counts each genre list as often as it has films, so it equals the figure over the repeated rows.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +25,13 @@ class Score:
     documents: FloatArray
 
 
-def silhouette(vectors: FloatArray, weights: IntArray, labels: IntArray) -> Score:
+def silhouette(
+    vectors: FloatArray, weights: IntArray, labels: IntArray, known_distances: FloatArray | None = None
+) -> Score:
     """Return the mean silhouette over all films, per cluster and per genre list, from -1 to 1.
 
-    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films. Euclidean distance. Films of the
+    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films; known_distances (n, n), if at hand,
+    are `distances` of the vectors and save most of the time. Euclidean distance. Films of the
     same list are at distance 0. A film alone in its cluster counts 0, and with fewer than two clusters nothing is
     defined. Source: Rousseeuw (1987); the same value as scikit-learn's `silhouette_score` over repeated rows.
     """
@@ -37,7 +41,12 @@ def silhouette(vectors: FloatArray, weights: IntArray, labels: IntArray) -> Scor
     if len(films) < 2:
         return Score(float("nan"), np.full(len(films), np.nan), values)
     with threadpool_limits(limits=1):
-        sums = _distances_to_clusters(vectors[here], weights[here], labels[here], len(films))
+        parts = np.zeros((len(labels), len(films)))
+        parts[here, labels[here]] = weights[here]
+        if known_distances is not None:
+            sums = (known_distances @ parts)[here]
+        else:
+            sums = np.concatenate([block @ parts[here] for block in _distance_blocks(vectors[here])])
     rows, own = np.arange(len(here)), labels[here]
     others = sums / films
     others[rows, own] = np.inf
@@ -49,21 +58,23 @@ def silhouette(vectors: FloatArray, weights: IntArray, labels: IntArray) -> Scor
     return _score(values, weights, labels)
 
 
-def _distances_to_clusters(vectors: FloatArray, weights: IntArray, labels: IntArray, k: int) -> FloatArray:
-    """Sum the distances from each document to all films of each cluster, shape (n, k), in blocks of rows."""
-    n = len(vectors)
-    films = np.zeros((n, k))
-    films[np.arange(n), labels] = weights
+def distances(vectors: FloatArray) -> FloatArray:
+    """Return the Euclidean distances between all vectors, shape (n, n): 8 n² bytes."""
+    with threadpool_limits(limits=1):
+        return np.concatenate(list(_distance_blocks(vectors))) if len(vectors) else np.zeros((0, 0))
+
+
+def _distance_blocks(vectors: FloatArray) -> Iterator[FloatArray]:
+    """Yield the distances from some rows at a time to all vectors, shape (rows, n)."""
     norms = (vectors**2).sum(axis=1)
-    sums = np.empty((n, k))
-    for start in range(0, n, BLOCK_ROWS):
-        rows = slice(start, min(start + BLOCK_ROWS, n))
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
         squared = norms[rows, None] + norms[None] - 2 * vectors[rows] @ vectors.T
         np.maximum(squared, 0.0, out=squared)
         # Rounding leaves about 1e-8 where a document meets itself.
-        squared[np.arange(squared.shape[0]), np.arange(rows.start, rows.stop)] = 0.0
-        sums[rows] = np.sqrt(squared, out=squared) @ films
-    return sums
+        met = np.arange(len(squared))
+        squared[met, start + met] = 0.0
+        yield np.sqrt(squared, out=squared)
 
 
 def coherence(membership: FloatArray, weights: IntArray, labels: IntArray) -> Score:

@@ -74,7 +74,9 @@ else:
         "Margin tells how safely a film sits here: near 0 it might as well be in the runner-up cluster, higher is "
         "safer. Click a column's head to sort; search with the magnifying glass."
     )
-    controls.downloads(lambda: films, f"genrescope-cluster-{cluster}", f"These {len(films):,} films")
+    controls.downloads(
+        lambda: films.drop(columns="list_id"), f"genrescope-cluster-{cluster}", f"These {len(films):,} films"
+    )
 
 st.subheader("Typical and borderline genre lists")
 left, right = st.columns(2)

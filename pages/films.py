@@ -28,4 +28,4 @@ else:
         "Most reviewed first; click a column's head to sort. A film without genres has no cluster. Open a cluster from "
         "the Overview, or pick it on the page Cluster."
     )
-    controls.downloads(lambda: films, "genrescope-search", f"These {len(films):,} films")
+    controls.downloads(lambda: films.drop(columns="list_id"), "genrescope-search", f"These {len(films):,} films")

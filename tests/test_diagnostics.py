@@ -254,3 +254,16 @@ def test_the_whole_catalogue_is_as_coherent_as_the_design_says(catalogue: Catalo
     matrix, _ = explain.membership(catalogue.genre_lists)
     one = diagnostics.coherence(matrix, weights, np.zeros(len(weights), dtype=np.int64))
     assert round(one.overall, 2) == 0.18
+
+
+def test_known_distances_change_nothing(documents: Space, weights: NDArray[np.int64]) -> None:
+    """What the app keeps between two k gives the same silhouette, filtered lists left out or not."""
+    kept = diagnostics.distances(documents.vectors)
+    assert kept.shape == (len(weights), len(weights))
+    assert np.array_equal(np.diag(kept), np.zeros(len(weights)))
+    for counted in (weights, np.where(np.arange(len(weights)) % 3 == 0, weights, 0)):
+        labels = clustering.fit(documents, counted, 7).labels
+        plain = diagnostics.silhouette(documents.vectors, counted, labels)
+        quick = diagnostics.silhouette(documents.vectors, counted, labels, kept)
+        assert quick.overall == pytest.approx(plain.overall, abs=1e-12)
+        np.testing.assert_allclose(quick.documents, plain.documents, atol=1e-12)

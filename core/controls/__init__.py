@@ -5,7 +5,7 @@ with `current`.
 """
 
 from core.controls.encoding import describe, wait_for_vectors
-from core.controls.frame import View, current, navigation, open_catalogue, scope, sidebar
+from core.controls.frame import View, current, explained_trouble, navigation, open_catalogue, scope, sidebar
 from core.controls.picks import (
     choose_cluster,
     cluster_films,
@@ -53,6 +53,7 @@ __all__ = [
     "current",
     "describe",
     "downloads",
+    "explained_trouble",
     "figures",
     "film_filters",
     "film_table",

@@ -1,5 +1,7 @@
 """The frame around every page: its navigation, the catalogue, the sidebar and its settings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from core.analysis import Analysis
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
 from core.controls.words import plain
 from core.encoders import ENCODERS
-from core.movies import Catalogue, Filters, GenreMode, Options
+from core.movies import Catalogue, CatalogueError, Filters, GenreMode, Options
 from core.recipes import DEFAULT_K, MAX_SEED, Settings
 from core.sources import SourceError
 
@@ -85,6 +87,16 @@ def open_catalogue() -> Catalogue:
         st.title("The catalogue cannot be opened")
         st.error(plain(str(error)), icon=":material/error:")
         st.caption("Nothing was changed. Correct the file or the setting, then reload this page.")
+        st.stop()
+
+
+@contextmanager
+def explained_trouble() -> Iterator[None]:
+    """Show a question that the catalogue could not answer as a sentence, and end the run there."""
+    try:
+        yield
+    except CatalogueError as error:
+        st.error(plain(str(error)), icon=":material/error:")
         st.stop()
 
 

@@ -617,3 +617,15 @@ def test_a_real_job(
     assert folder.read_text() == "not a folder"
     visit.at.selectbox(key="encoder").set_value(BASELINE)
     assert not visit.run().at.sidebar.caption
+
+
+@pytest.mark.usefixtures("shipped", "stub_worker")
+def test_a_question_that_takes_too_long_gets_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_long(*_: object, **__: object) -> None:
+        raise movies.CatalogueError("The catalogue took more than 20 seconds to answer and was stopped.")
+
+    monkeypatch.setattr(movies.Catalogue, "films", too_long)
+    visit = Visit("films", {"encoder": BASELINE})
+    assert [error.value for error in visit.at.error] == [
+        "The catalogue took more than 20 seconds to answer and was stopped\\."
+    ]

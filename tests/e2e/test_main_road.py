@@ -237,3 +237,17 @@ def test_narrow_page_needs_no_sideways_scrolling(browser: Browser, server: Serve
             assert main.evaluate("e => e.scrollWidth <= e.clientWidth + 1")
     finally:
         phone.close()
+
+
+def test_stop_keeps_what_is_done_and_go_on_takes_it_up(
+    page: Page, new_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = new_server(tmp_path / "vectors")
+    page.goto(server.url)
+    page.get_by_role("button", name="Stop").click(timeout=60_000)
+    expect(page.get_by_text("Encoding was stopped.")).to_be_visible()
+    page.wait_for_timeout(2_000)
+    expect(page.get_by_text("Encoding was stopped.")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="What these films are about")).to_be_visible(timeout=120_000)
+    assert not server.errors()
