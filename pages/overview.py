@@ -95,7 +95,7 @@ controls.show_chart(
         measure if measure == "lift" else "share",
     ),
     key="heatmap",
-    on_select=lambda: controls.picked_in_chart("heatmap", "genre"),
+    on_select=lambda: controls.picked_in_chart("heatmap"),
     alt=ALT["heatmap"],
 )
 controls.show_pick(view, "heatmap")

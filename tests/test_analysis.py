@@ -67,7 +67,7 @@ def test_an_analysis_is_made_of_its_parts(
 
 
 def test_the_figures_of_the_shipped_films(analysed: Analysis) -> None:
-    assert analysed.coherence.overall == pytest.approx(0.62, abs=0.015)  # what PLATFORM.md measured at k = 12
+    assert analysed.coherence.overall == pytest.approx(0.62, abs=0.015)  # measured beforehand at k = 12
     assert 0.3 < analysed.silhouette.overall < 0.6
 
 

@@ -57,25 +57,28 @@ def link_to_cluster(view: View, cluster: int, genre: str | None = None) -> None:
 
 
 def remember_pick(source: str, cluster: int | None, genre: str | None = None) -> None:
-    """Keep the cluster that was picked in a chart or table, so that the way to it is shown beside that one."""
-    st.session_state["picked"] = None if cluster is None else (source, cluster, genre)
+    """Keep the cluster that was picked in a chart or table, so that the way to it is shown beside that one.
+
+    It is kept with the settings it was picked under: under others its number means another cluster.
+    """
+    settings = st.session_state["settings"]
+    st.session_state["picked"] = None if cluster is None else (source, settings, cluster, genre)
 
 
 def show_pick(view: View, source: str) -> None:
     """Draw the way to the cluster that was picked in this chart or table, if one was."""
     picked = st.session_state.get("picked")
-    if picked and picked[0] == source and picked[1] < view.analysis.clustering.n_clusters:
-        link_to_cluster(view, picked[1], picked[2])
+    if picked and picked[:2] == (source, view.settings):
+        link_to_cluster(view, *picked[2:])
 
 
-def picked_in_chart(source: str, *fields: str) -> None:
+def picked_in_chart(source: str) -> None:
     """Remember what a click in the chart with this key chose (a callback of `show_chart`)."""
     points = st.session_state[source].selection.get("pick") or []
-    if not points:
+    if points:
+        remember_pick(source, int(points[0]["cluster"]), points[0].get("genre"))
+    else:
         remember_pick(source, None)
-        return
-    genre = points[0].get("genre") if "genre" in fields else None
-    remember_pick(source, int(points[0]["cluster"]), genre)
 
 
 def picked_on_map(source: str, lists: pd.DataFrame) -> None:

@@ -215,6 +215,10 @@ def test_what_is_picked_leads_to_its_cluster(analysed: Analysis, catalogue: Cata
     visit.at.slider(key="k").set_value(5)
     assert visit.run().links == []
     assert visit.select("cluster_table", {**nothing, "rows": [99]}).links == []
+    # One that is still there by its number is another cluster.
+    assert len(visit.select("cluster_table", {**nothing, "rows": [2]}).links) == 1
+    visit.at.slider(key="k").set_value(6)
+    assert visit.run().links == []
 
 
 @pytest.mark.usefixtures("shipped")
