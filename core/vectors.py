@@ -175,17 +175,6 @@ class VectorStore:
         with self._lock:
             return sorted(self._look(key).skipped)
 
-    def writable(self) -> bool:
-        """Return whether a file can be written, found out by writing one."""
-        probe = self.root / f".probe-{uuid.uuid4().hex}.tmp"
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"probe")
-            probe.unlink()
-        except OSError:
-            return False
-        return True
-
     def _look(self, key: str) -> _Index:
         """Look at the folder, read the parts that are new or changed, and return the index of all."""
         old = self._indexes.get(key, _Index({}, {}, {}))
