@@ -8,3 +8,4 @@ with controls.explained_trouble():
     settings = controls.sidebar(catalogue)
     controls.wait_for_vectors(catalogue, settings)
     page.run()
+    controls.look_ahead(catalogue, settings)

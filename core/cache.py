@@ -6,7 +6,10 @@ by sample. Shared arrays are read-only. What is passed with a leading underscore
 
 import atexit
 import dataclasses
+import importlib
 import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +63,8 @@ def catalogue() -> Catalogue:
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the catalogue")
 def _catalogue(path: Path, stamp: tuple[int, int] | None) -> Catalogue:
+    # The charts need Altair, a quarter of a second to import: time enough while DuckDB reads the films.
+    threading.Thread(target=importlib.import_module, args=("altair",), daemon=True).start()
     return movies.open_catalogue(path)
 
 
@@ -119,7 +124,7 @@ def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
     return _analysis(catalogue, catalogue.fingerprint, settings)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
     space = documents(_catalogue, settings.encoder)
     distances = _distances(_catalogue, fingerprint, settings.encoder) if len(space.vectors) <= MAX_DISTANCES else None
@@ -150,7 +155,7 @@ def counts(catalogue: Catalogue, filters: Filters) -> Counts:
     return _counts(catalogue, catalogue.fingerprint, filters)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=32, show_spinner=False)
 def _cluster_measures(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     return _catalogue.cluster_measures(labels, settings.filters)
@@ -166,7 +171,7 @@ def tables(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> tup
     return _tables(catalogue, catalogue.fingerprint, settings, layout)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(max_entries=32, show_spinner=False)
 def _tables(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, layout: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -179,7 +184,30 @@ def _tables(
     return lists, clusters.assign(color=colors, text_color=[charts.readable_on(color) for color in colors])
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> None:
+    """Cluster by the next k up and down in the background: the slider is mostly moved by little.
+
+    One thread serves all visitors, and a new wish takes the place of those that wait. So it never uses more than one
+    core, and never works on what nobody looks at any more.
+    """
+    for wish in _wishes:
+        wish.cancel()
+    _wishes[:] = [
+        _ahead().submit(tables, catalogue, dataclasses.replace(settings, n_clusters=k), layout)
+        for k in (settings.n_clusters + step for step in (1, -1, 2, -2))
+        if clustering.MIN_CLUSTERS <= k <= clustering.MAX_CLUSTERS
+    ]
+
+
+_wishes: list[Future[Any]] = []
+
+
+@st.cache_resource(show_spinner=False)
+def _ahead() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
 def _spread(_catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     return _catalogue.spread(labels, cluster, settings.filters)

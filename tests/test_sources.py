@@ -291,6 +291,18 @@ def test_genres_in_other_types_of_arrow(
     assert [row[-2] for row in read_rows(connection, path)] == ["Drama, War"]
 
 
+def test_many_films_keep_their_order(tmp_path: Path) -> None:
+    """More than DuckDB reads in one piece, by more than one thread: nothing sorts the rows on their way in."""
+    n = 400_000
+    genres = [f"G{i % 997:03d}" for i in range(n)]
+    path = tmp_path / "mine.parquet"
+    pq.write_table(pa.table({"title": [str(i) for i in range(n)], "genres": genres}), path, row_group_size=50_000)
+    connection = duckdb.connect(":memory:", config={"threads": 4})
+    sources.read(connection, path)
+    right = "row_id = rowid AND title = CAST(row_id AS VARCHAR) AND list_id = row_id % 997"
+    assert connection.execute(f"SELECT count(*) FILTER ({right}) FROM movies").fetchone() == (n,)
+
+
 def test_films_without_genres_are_kept_and_counted(connection: duckdb.DuckDBPyConnection) -> None:
     sources.read(connection, movies.SHIPPED)
     counted = connection.execute("SELECT count(*), count(genre_list), count(list_id) FROM movies").fetchone()

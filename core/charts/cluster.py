@@ -3,15 +3,14 @@
 from functools import cache
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
-from core.charts.figure import GREY, ROW_HEIGHT, SOURCE, Figure, specification
+from core.charts.figure import GREY, ROW_HEIGHT, Figure, specification
 
 YEARS_HEIGHT = 260
 FEW_FILMS = 20
 # Not the order of the rows: rows that are swapped in the browser come after those that stayed.
-BY_FILMS = alt.EncodingSortField(field="n_cluster", op="max", order="descending")
+BY_FILMS = {"field": "n_cluster", "op": "max", "order": "descending"}
 
 
 def genre_lifts(genres: pd.DataFrame, color: str) -> Figure:
@@ -26,6 +25,8 @@ def genre_lifts(genres: pd.DataFrame, color: str) -> Figure:
 
 @cache
 def _genre_lifts() -> dict[str, Any]:
+    import altair as alt
+
     pick = alt.selection_point(name="pick", fields=["genre"], on="click", clear="dblclick")
     base = alt.Chart().encode(
         y=alt.Y("genre:N", sort=BY_FILMS, title="Genre"),
@@ -54,7 +55,6 @@ def _genre_lifts() -> dict[str, Any]:
     catalogue = base.mark_tick(color=GREY, thickness=3, size=18).encode(x=alt.X("catalogue_share:Q", title=title))
     return specification(
         alt.LayerChart(
-            data=SOURCE,
             layer=[bars, interval, catalogue],
             height=alt.Step(ROW_HEIGHT),
             title="Genres of the cluster's films",
@@ -73,6 +73,8 @@ def year_shares(years: pd.DataFrame, color: str) -> Figure:
 
 @cache
 def _year_shares() -> dict[str, Any]:
+    import altair as alt
+
     pick = alt.selection_point(name="pick", fields=["year"], on="click", clear="dblclick", nearest=True)
     title = "Share of the year's films"
     base = alt.Chart().encode(
@@ -101,7 +103,5 @@ def _year_shares() -> dict[str, Any]:
         .add_params(pick)
     )
     return specification(
-        alt.LayerChart(
-            data=SOURCE, layer=[interval, line, points], height=YEARS_HEIGHT, title="Share of each year's films"
-        )
+        alt.LayerChart(layer=[interval, line, points], height=YEARS_HEIGHT, title="Share of each year's films")
     )

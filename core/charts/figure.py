@@ -1,12 +1,17 @@
-"""A chart as it is sent to the browser: a specification that stays the same, and rows that change."""
+"""A chart as it is sent to the browser: a specification that stays the same, and rows that change.
+
+Altair takes a quarter of a second to import. So the functions that build specifications import it themselves, and the
+first visitor of a server sees figures while it loads.
+"""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import altair as alt
 import pandas as pd
 
-SOURCE = alt.NamedData("source")
+if TYPE_CHECKING:
+    import altair as alt
+
 # A thousand marks take the browser a third of a second as SVG and a tenth of that on a canvas. What a screen reader
 # would find in the marks is in the tables.
 CANVAS = {"embedOptions": {"renderer": "canvas"}}
@@ -26,8 +31,11 @@ class Figure:
     data: pd.DataFrame
 
 
-def specification(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:
-    """Return a chart's specification without its data. Raises altair's SchemaValidationError."""
+def specification(chart: "alt.Chart | alt.LayerChart") -> dict[str, Any]:
+    """Return a chart's specification without data. Raises altair's SchemaValidationError."""
+    import altair as alt
+
+    chart.data = alt.NamedData("source")  # without any, Altair does not accept transformations
     spec: dict[str, Any] = chart.to_dict()
     del spec["data"]
     return spec

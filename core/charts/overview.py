@@ -3,17 +3,16 @@
 from functools import cache
 from typing import Any, Literal
 
-import altair as alt
 import pandas as pd
 
-from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, SOURCE, Figure, specification
+from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, Figure, specification
 
 MAP_HEIGHT = 480
 LEAST_LIFT, MOST_LIFT = 1 / 8, 8
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero
 AROUND_ONE = ["rgba(222, 126, 40, 0.5)", "rgba(128, 128, 128, 0.04)", "rgba(72, 110, 214, 1)"]
 # Not the order of the rows: rows that are swapped in the browser come after those that stayed.
-BY_CLUSTER = alt.EncodingSortField(field="cluster", op="min", order="ascending")
+BY_CLUSTER = {"field": "cluster", "op": "min", "order": "ascending"}
 
 Measure = Literal["share", "lift"]
 
@@ -33,6 +32,8 @@ def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]
 
 @cache
 def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
+    import altair as alt
+
     pick = alt.selection_point(name="pick", fields=["cluster"], on="click", clear="dblclick")
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
     # Axes show no numbers: only the distances between bubbles mean something.
@@ -66,7 +67,6 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
     )
     return specification(
         alt.LayerChart(
-            data=SOURCE,
             layer=[circles, discs, numbers],
             height=MAP_HEIGHT,
             title="Map of the genre lists, by cluster",
@@ -85,6 +85,8 @@ def sizes(clusters: pd.DataFrame) -> Figure:
 
 @cache
 def _sizes() -> dict[str, Any]:
+    import altair as alt
+
     pick = alt.selection_point(name="pick", fields=["cluster"], on="click", clear="dblclick")
     base = alt.Chart().encode(
         y=alt.Y("label:N", sort=BY_CLUSTER, title="Cluster", axis=alt.Axis(labelLimit=170)),
@@ -105,7 +107,7 @@ def _sizes() -> dict[str, Any]:
     )
     counts = base.mark_text(align="left", dx=4, color=GREY).encode(text=alt.Text("n_movies:Q", format=","))
     title = "Films in each cluster"
-    return specification(alt.LayerChart(data=SOURCE, layer=[bars, counts], height=alt.Step(ROW_HEIGHT), title=title))
+    return specification(alt.LayerChart(layer=[bars, counts], height=alt.Step(ROW_HEIGHT), title=title))
 
 
 def genre_heatmap(genres: pd.DataFrame, measure: Measure) -> Figure:
@@ -120,6 +122,8 @@ def genre_heatmap(genres: pd.DataFrame, measure: Measure) -> Figure:
 
 @cache
 def _genre_heatmap(measure: Measure) -> dict[str, Any]:
+    import altair as alt
+
     pick = alt.selection_point(name="pick", fields=["cluster", "genre"], on="click", clear="dblclick")
     colors = {
         "share": alt.Color(
@@ -137,7 +141,7 @@ def _genre_heatmap(measure: Measure) -> dict[str, Any]:
     }
     titles = {"share": "Genre by cluster: share of the cluster's films", "lift": "Genre by cluster: lift"}
     return specification(
-        alt.Chart(SOURCE, height=alt.Step(ROW_HEIGHT), title=titles[measure], usermeta=CANVAS)
+        alt.Chart(height=alt.Step(ROW_HEIGHT), title=titles[measure], usermeta=CANVAS)
         .mark_rect(strokeWidth=1, stroke="#8883")
         .encode(
             x=alt.X("genre:N", title="Genre", axis=alt.Axis(labelAngle=-90, labelOverlap="greedy")),

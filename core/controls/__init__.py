@@ -1,11 +1,20 @@
 """What every page shares on the screen: frame, wait for vectors, picks, tables.
 
-The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar` and `wait_for_vectors`; a page starts
-with `current`.
+The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar`, `wait_for_vectors` and `look_ahead`;
+a page starts with `current`.
 """
 
 from core.controls.encoding import describe, wait_for_vectors
-from core.controls.frame import View, current, explained_trouble, navigation, open_catalogue, scope, sidebar
+from core.controls.frame import (
+    View,
+    current,
+    explained_trouble,
+    look_ahead,
+    navigation,
+    open_catalogue,
+    scope,
+    sidebar,
+)
 from core.controls.picks import (
     choose_cluster,
     cluster_films,
@@ -63,6 +72,7 @@ __all__ = [
     "label",
     "link_to_cluster",
     "list_table",
+    "look_ahead",
     "navigation",
     "open_catalogue",
     "overview_columns",

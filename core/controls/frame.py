@@ -79,6 +79,11 @@ def current() -> View:
     return View(catalogue, settings, cache.analysis(catalogue, settings))
 
 
+def look_ahead(catalogue: Catalogue, settings: Settings) -> None:
+    """Prepare what the visitor is likely to ask for next; the frame calls this when the page has run."""
+    cache.look_ahead(catalogue, settings, st.session_state.get("map") or "PCA")
+
+
 def open_catalogue() -> Catalogue:
     """Return the catalogue, or say in one sentence why there is none and stop the run."""
     try:

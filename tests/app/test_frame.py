@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import analysis, cache, clustering, embeddings, encoders, movies
+from core.analysis import Analysis
 from core.controls import plain
 from core.movies import Filters
 from core.recipes import Settings
@@ -629,3 +631,23 @@ def test_a_question_that_takes_too_long_gets_a_sentence(monkeypatch: pytest.Monk
     assert [error.value for error in visit.at.error] == [
         "The catalogue took more than 20 seconds to answer and was stopped\\."
     ]
+
+
+def test_neighbours_of_k_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a page the clusterings of the next k up and down are there, and only those of the latest visitor."""
+    prepared: list[int] = []
+    real = analysis.analyse
+
+    def noted(*arguments: Any, **named: Any) -> Analysis:
+        prepared.append(arguments[2])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(analysis, "analyse", noted)
+    visit = Visit(query={"encoder": BASELINE, "k": "2"})
+    cache._ahead().submit(lambda: None).result(30)  # it waits behind the wishes
+    assert prepared == [2, 3, 4]
+    visit.at.sidebar.slider(key="k").set_value(4)
+    visit.run()
+    cache._ahead().submit(lambda: None).result(30)
+    assert prepared == [2, 3, 4, 5, 6]
+    assert all(wish.exception() is None for wish in cache._wishes)
