@@ -6,6 +6,5 @@ page = controls.navigation()
 with controls.explained_trouble():
     catalogue = controls.open_catalogue()
     settings = controls.sidebar(catalogue)
-    controls.wait_for_vectors(catalogue, settings)
     page.run()
     controls.look_ahead(catalogue, settings)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from core import analysis, clustering, embeddings, encoders, exports, movies, worker
-from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, Space
-from core.embeddings import EncoderError, Float32
-from core.encoders import Encoder
+from core import analysis, checkpoints, clustering, devices, embeddings, encoders, exports, movies, worker
+from core.checkpoints import megabytes
+from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
+from core.embeddings import Float32
+from core.encoders import Encoder, EncoderError, WantedDtype
 from core.movies import Catalogue, CatalogueError
 from core.recipes import DEFAULT_K, MAX_SEED
 from core.sources import SourceError
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument("--seed", type=_whole(0, MAX_SEED), default=0, help="where k-means starts")
     cluster.add_argument("--out", type=Path, required=True, help="a .parquet or .csv file")
     cluster.add_argument("--report", type=Path, help="a .json file for the figures")
+    cluster.add_argument("--standardize", action="store_true", help="give every dimension the same variance")
     cluster.set_defaults(run=_cluster)
     embed = commands.add_parser("embed", help="fill the vector store")
     embed.add_argument("--out", type=Path, help="also write text and vector to a .parquet file")
@@ -67,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
             "--movies", type=Path, help="a .parquet, .csv or .duckdb file instead of the shipped films"
         )
         command.add_argument("--encoder", default=encoders.DEFAULT_ENCODER, help="see: python -m core encoders")
+        command.add_argument("--dtype", choices=("auto", *encoders.DTYPES), default="auto", help="number format")
     listing = commands.add_parser("encoders", help="list the encoders")
     listing.set_defaults(run=_encoders, out=None)
     return parser
@@ -99,8 +102,9 @@ def _cluster(options: argparse.Namespace) -> None:
     encoder = encoders.get(options.encoder)
     catalogue = _open(options)
     loaded = time.perf_counter()
-    vectors, facts = _vectors(catalogue, encoder)
-    documents = _space(catalogue, encoder, vectors)
+    vectors, facts = _vectors(catalogue, encoder, options.dtype)
+    ready = embeddings.post_process(vectors, encoder, options.standardize)
+    documents = clustering.space(ready, catalogue.weights())
     embedded = time.perf_counter()
     found = analysis.analyse(catalogue, documents, options.k, options.seed)
     table = exports.clustered_films(catalogue.rows(), found, documents.xy)
@@ -119,6 +123,7 @@ def _cluster(options: argparse.Namespace) -> None:
         "device": facts.get("device"),
         "device_reason": facts.get("reason"),
         "dtype": facts.get("dtype", "float32"),
+        "standardize": options.standardize,
         "k": found.clustering.n_clusters,
         "k_requested": options.k,
         "seed": options.seed,
@@ -155,7 +160,7 @@ def _cluster(options: argparse.Namespace) -> None:
 def _embed(options: argparse.Namespace) -> None:
     encoder = encoders.get(options.encoder)
     catalogue = _open(options)
-    vectors, _ = _vectors(catalogue, encoder)
+    vectors, _ = _vectors(catalogue, encoder, options.dtype)
     ready = embeddings.post_process(vectors, encoder)
     if options.out:
         column = pa.array(list(ready), pa.list_(pa.float32()))
@@ -164,18 +169,43 @@ def _embed(options: argparse.Namespace) -> None:
 
 
 def _encoders(options: argparse.Namespace) -> None:
-    print("id\tdimension\tparameters\tlicence\trevision\tnote")
-    for encoder in encoders.ENCODERS.values():
-        dimension = str(encoder.dimension) if encoder.dimension else "number of genres"
+    """List the encoders, with what this machine has of them, and the device that would encode."""
+    columns = ("id", "dimension", "parameters", "languages", "cased", "licence", "files", "repository", "revision")
+    print("\t".join((*columns, "note")))
+    for encoder in encoders.known().values():
         fields = (
             encoder.id,
-            dimension,
-            f"{encoder.parameters:,}",
+            _known(encoder.dimension, "depends on the films" if encoder.kind != "transformer" else "not known"),
+            _known(encoder.parameters, "not known"),
+            encoder.languages,
+            {True: "cased", False: "uncased", None: "not stated"}[encoder.cased],
             encoder.license,
+            _files(encoder),
+            encoder.repository or str(encoder.folder or "-"),
             encoder.revision or "-",
             encoder.note,
         )
         print("\t".join(fields))
+    try:
+        device = devices.choose()
+        print(f"Device: {device.label}, {device.dtype}. {device.reason}", file=sys.stderr)
+    except ImportError as error:
+        print(f"Device: none, as PyTorch cannot be imported ({error}).", file=sys.stderr)
+
+
+def _known(number: int | None, otherwise: str) -> str:
+    return otherwise if number is None else f"{number:,}"
+
+
+def _files(encoder: Encoder) -> str:
+    """Say where an encoder's files are, or what has to be fetched."""
+    if encoder.kind != "transformer":
+        return "none needed"
+    where = checkpoints.place(encoder)
+    if where == "hub":
+        size = "of unknown size" if encoder.download_bytes is None else megabytes(encoder.download_bytes)
+        return f"to be fetched, {size}"
+    return {"package": "in a package", "folder": "in a folder", "cache": "in the Hub's cache"}[where]
 
 
 def _open(options: argparse.Namespace) -> Catalogue:
@@ -183,21 +213,21 @@ def _open(options: argparse.Namespace) -> Catalogue:
     return movies.open_catalogue(Path(chosen).expanduser())
 
 
-def _vectors(catalogue: Catalogue, encoder: Encoder) -> tuple[Float32, dict[str, str]]:
+def _vectors(catalogue: Catalogue, encoder: Encoder, dtype: WantedDtype) -> tuple[Float32, dict[str, str]]:
     """Return the vectors of all genre lists as the encoder gave them, and how they were made."""
-    if encoder.kind == "multi-hot":
-        return embeddings.multi_hot(catalogue.genre_lists), {}
+    if encoder.kind != "transformer":
+        return embeddings.baseline(encoder, catalogue.genre_lists), {}
     store = VectorStore(Path(os.environ.get("GENRESCOPE_VECTORS") or DEFAULT_VECTORS).expanduser())
-    facts = worker.work(encoder, catalogue.genre_lists, store, _say)
-    return store.load(encoders.key(encoder), catalogue.genre_lists), facts
-
-
-def _space(catalogue: Catalogue, encoder: Encoder, vectors: Float32) -> Space:
-    return clustering.space(embeddings.post_process(vectors, encoder), catalogue.weights())
+    facts = worker.work(encoder, catalogue.genre_lists, store, _say, dtype=dtype)
+    made = worker.stored(store, encoder, catalogue.genre_lists, dtype) or "float32"
+    return store.load(encoders.key(encoder, made), catalogue.genre_lists), facts
 
 
 def _say(progress: Progress) -> None:
-    if progress.state == "loading":
+    if progress.state == "fetching" and progress.seconds_left is not None:
+        here = f"{progress.bytes_done / 1e6:,.0f} of {megabytes(progress.bytes_total)}"
+        print(f"Fetching the model: {here}, {progress.seconds_left:.0f} s left.", file=sys.stderr)
+    elif progress.state == "loading":
         print("Loading the model.", file=sys.stderr)
     elif progress.texts_per_second is not None and progress.seconds_left is not None:
         print(

@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import os
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,9 +22,10 @@ from streamlit.errors import StreamlitSecretNotFoundError
 
 from core import analysis as analysis_module
 from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies
+from core import worker as worker_module
 from core.analysis import Analysis
 from core.clustering import FloatArray, Space
-from core.encoders import Encoder
+from core.encoders import Dtype, Encoder
 from core.movies import Catalogue, Counts, Filters, Options
 from core.recipes import Settings
 from core.sources import SourceError
@@ -82,41 +84,58 @@ def worker() -> Worker:
     return found
 
 
-def is_ready(catalogue: Catalogue, encoder: Encoder) -> bool:
-    """Tell whether every genre list of the catalogue has a vector of this encoder."""
-    if encoder.kind == "multi-hot":
-        return True
-    return not store().missing(encoders.key(encoder), catalogue.genre_lists)
+def known_encoders() -> Mapping[str, Encoder]:
+    """Return the encoders of this server by id. Raises EncoderError where the setting cannot be understood."""
+    for name in (encoders.SETTING, "GENRESCOPE_DOWNLOADS"):
+        value = setting(name)
+        if value:
+            os.environ[name] = value  # for the worker process, which knows no secrets
+    return encoders.known()
 
 
-def documents(catalogue: Catalogue, encoder_id: str) -> Space:
-    """Return the catalogue's genre lists as points of an encoder's space. They must be ready."""
-    return _documents(catalogue, catalogue.fingerprint, encoder_id)
+def dtype_at_hand(catalogue: Catalogue, settings: Settings) -> Dtype | None:
+    """Return the number format in which every genre list of the catalogue has a vector, None where some have none."""
+    encoder = encoders.get(settings.encoder)
+    if encoder.kind != "transformer":
+        return "float32"
+    return worker_module.stored(store(), encoder, catalogue.genre_lists, settings.dtype)
+
+
+def documents(catalogue: Catalogue, settings: Settings) -> Space:
+    """Return the catalogue's genre lists as points of an encoder's space. They must have vectors."""
+    dtype = dtype_at_hand(catalogue, settings) or "float32"
+    return _documents(catalogue, catalogue.fingerprint, settings.encoder, dtype, settings.standardize)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _documents(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> Space:
+def _documents(_catalogue: Catalogue, fingerprint: str, encoder_id: str, dtype: Dtype, standardize: bool) -> Space:
     encoder = encoders.get(encoder_id)
-    if encoder.kind == "multi-hot":
-        vectors = embeddings.multi_hot(_catalogue.genre_lists)
+    if encoder.kind == "transformer":
+        vectors = store().load(encoders.key(encoder, dtype), _catalogue.genre_lists)
     else:
-        vectors = store().load(encoders.key(encoder), _catalogue.genre_lists)
-    return _frozen(clustering.space(embeddings.post_process(vectors, encoder), _catalogue.weights()))
+        vectors = embeddings.baseline(encoder, _catalogue.genre_lists)
+    ready = embeddings.post_process(vectors, encoder, standardize)
+    return _frozen(clustering.space(ready, _catalogue.weights()))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _distances(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> FloatArray:
-    return _frozen(diagnostics.distances(documents(_catalogue, encoder_id).vectors))
+def _distances(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatArray:
+    return _frozen(diagnostics.distances(documents(_catalogue, settings).vectors))
 
 
-def tsne(catalogue: Catalogue, encoder_id: str) -> FloatArray:
+def tsne(catalogue: Catalogue, settings: Settings) -> FloatArray:
     """Return the t-SNE map of an encoder's space, shape (genre lists, 2)."""
-    return _tsne(catalogue, catalogue.fingerprint, encoder_id)
+    return _tsne(catalogue, catalogue.fingerprint, _space_settings(settings))
+
+
+def _space_settings(settings: Settings) -> Settings:
+    """Return the settings with all that does not decide the encoder's space at its default."""
+    return Settings(encoder=settings.encoder, standardize=settings.standardize, dtype=settings.dtype)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder")
-def _tsne(_catalogue: Catalogue, fingerprint: str, encoder_id: str) -> FloatArray:
-    return _frozen(clustering.tsne(documents(_catalogue, encoder_id)))
+def _tsne(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatArray:
+    return _frozen(clustering.tsne(documents(_catalogue, settings)))
 
 
 def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
@@ -126,8 +145,9 @@ def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
-    space = documents(_catalogue, settings.encoder)
-    distances = _distances(_catalogue, fingerprint, settings.encoder) if len(space.vectors) <= MAX_DISTANCES else None
+    space = documents(_catalogue, settings)
+    few = len(space.vectors) <= MAX_DISTANCES
+    distances = _distances(_catalogue, fingerprint, _space_settings(settings)) if few else None
     return _frozen(
         analysis_module.analyse(
             _catalogue, space, settings.n_clusters, settings.random_state, settings.filters, distances
@@ -176,8 +196,8 @@ def _tables(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, layout: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     found = analysis(_catalogue, settings)
-    space = documents(_catalogue, settings.encoder)
-    xy = tsne(_catalogue, settings.encoder) if layout == "t-SNE" else space.xy
+    space = documents(_catalogue, settings)
+    xy = tsne(_catalogue, settings) if layout == "t-SNE" else space.xy
     lists = analysis_module.list_table(_catalogue, found, xy)
     clusters = analysis_module.cluster_table(found, lists, cluster_measures(_catalogue, settings))
     colors = charts.cluster_colors(clusters["leading_genre"].tolist())

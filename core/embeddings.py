@@ -1,34 +1,36 @@
-"""Texts to vectors: load a checkpoint, encode, post-process.
+"""Texts to vectors: load a checkpoint, encode, post-process; and the baselines that need no model.
 
 torch and transformers are imported inside functions only, and only the worker process and the command line
 call those, so that the web process stays small.
 """
 
-import hashlib
-import importlib.util
+import inspect
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from core.devices import Device, cpu_count
-from core.encoders import Encoder
+from core import checkpoints, devices
+from core.checkpoints import Found, OnBytes, megabytes
+from core.devices import Device
+from core.encoders import Encoder, EncoderError
 
 Float32 = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
+SVD_COMPONENTS = 100
+# What encoding takes beside the weights: libraries, the tokenizer, a batch on its way.
+ROOM_TO_WORK = 400_000_000
+SMALLER = "Choose a smaller encoder, or close other programs and try again."
 
-class EncoderError(Exception):
-    """An encoder cannot be used; the message is a plain sentence that a page can show."""
 
-
-@dataclass(frozen=True)
+@dataclass
 class Model:
-    """A loaded encoder, ready to encode on its device."""
+    """A loaded encoder, ready to encode; `device` changes when memory runs out on a graphics card."""
 
     encoder: Encoder
     device: Device
@@ -36,62 +38,54 @@ class Model:
     module: Any
 
 
-def load(encoder: Encoder, device: Device) -> Model:
-    """Load a packaged encoder onto a device, without any use of the network.
+class _UnreadableError(EncoderError):
+    """Files that are there and cannot be loaded."""
 
-    The weights' SHA-256 is checked first. Raises EncoderError when the package or the weights are missing,
-    when the weights are not the expected ones, and when the files cannot be loaded.
+
+def load(encoder: Encoder, device: Device, on_bytes: OnBytes = lambda done, total: None) -> Model:
+    """Load an encoder onto a device; its files come from the Hub if they are nowhere here (`checkpoints.obtain`).
+
+    Files of the Hub's cache that cannot be loaded are fetched once more. Raises EncoderError, with a sentence, when
+    files are missing, damaged or not those that were pinned, and when the memory does not suffice.
     """
-    folder = model_folder(encoder)
-    check_weights(encoder, folder)
+    found = checkpoints.obtain(encoder, on_bytes)
     try:
-        tokenizer, module = _from_folder(folder, device)
+        return _loaded(encoder, found, device)
+    except _UnreadableError:
+        if found.place != "cache":
+            raise
+    return _loaded(encoder, checkpoints.obtain(encoder, on_bytes, again=True), device)
+
+
+def _loaded(encoder: Encoder, found: Found, device: Device) -> Model:
+    _check_memory(encoder, device, checkpoints.weights_bytes(found.folder))
+    try:
+        tokenizer, module = _from_folder(encoder, found.folder, device)
     except ImportError as error:
         raise EncoderError(
             f"{encoder.title} needs PyTorch and transformers, and they cannot be imported here ({error}). "
             "Install what requirements.txt lists, then try again."
         ) from error
-    except MemoryError:
-        raise
     except Exception as error:  # damaged files raise JSONDecodeError, SafetensorError, plain Exception, ...
-        cure = f"Reinstall the package {_distribution(encoder)}, then try again."
-        raise EncoderError(f"{encoder.title} cannot be loaded: {summary(error)} {cure}") from error
+        if _is_out_of_memory(error):
+            raise EncoderError(f"{encoder.title} does not fit into the memory of {device.label}. {SMALLER}") from error
+        cures = {
+            "package": f"Reinstall the package {str(encoder.package).replace('_', '-')}, then try again.",
+            "folder": f"Check the files in {found.folder}.",
+        }
+        cure = cures.get(found.place, "It was fetched anew and is what the Hub has, so choose another encoder.")
+        raise _UnreadableError(f"{encoder.title} cannot be loaded: {summary(error)} {cure}") from error
     return Model(encoder, device, tokenizer, module)
 
 
-def model_folder(encoder: Encoder) -> Path:
-    """Return the folder of the checkpoint's files inside the package that carries them.
-
-    The package is found but not imported: importing it may bring libraries that are not needed.
-    Raises EncoderError when the encoder has no package or the package is not installed.
-    """
-    if encoder.package is None:
-        raise EncoderError(f"{encoder.title} has no packaged model to load.")
-    spec = importlib.util.find_spec(encoder.package)
-    if spec is None or not spec.submodule_search_locations:
-        name = _distribution(encoder)
+def _check_memory(encoder: Encoder, device: Device, weights: int) -> None:
+    """Raise EncoderError when the free memory does not suffice for a model with weights of so many bytes."""
+    free = devices.free_memory()
+    # Through another number format the weights are in memory twice for a moment.
+    needed = weights * (1 if device.dtype == "float32" else 2) + ROOM_TO_WORK
+    if free is not None and free < needed:
         raise EncoderError(
-            f"The files of {encoder.title} are not installed. Install the package {name}, then try again."
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
-def check_weights(encoder: Encoder, folder: Path) -> None:
-    """Check that the weights in a folder are the ones the encoder was pinned to.
-
-    Raises EncoderError when model.safetensors is missing, unreadable, or has another SHA-256.
-    """
-    cure = f"Reinstall the package {_distribution(encoder)}, then try again."
-    try:
-        with (folder / "model.safetensors").open("rb") as weights:
-            found = hashlib.file_digest(weights, "sha256").hexdigest()
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise EncoderError(f"The weights of {encoder.title} cannot be read ({why}). {cure}") from error
-    if found != encoder.weights_sha256:
-        raise EncoderError(
-            f"The weights of {encoder.title} are not the expected ones: their SHA-256 starts with "
-            f"{found[:12]} and should start with {str(encoder.weights_sha256)[:12]}. {cure}"
+            f"{encoder.title} needs some {megabytes(needed)} of memory, and {megabytes(free)} are free here. {SMALLER}"
         )
 
 
@@ -114,7 +108,8 @@ def encode_chunks(
 
     Texts are tokenised once and taken longest first: what does not fit into memory fails at the start, and
     an estimate of the time left errs on the long side. Every chunk has `chunk_size` texts but the last.
-    Raises EncoderError when a vector is not finite.
+    Where memory runs out on a graphics card, batches are halved, and in the end the CPU takes over. Raises
+    EncoderError when a vector is not finite, and when even one text does not fit into memory.
     """
     import torch
 
@@ -123,7 +118,7 @@ def encode_chunks(
     tokens: list[list[int]] = model.tokenizer(
         list(texts),
         truncation=True,
-        max_length=model.encoder.max_length,
+        max_length=_max_length(model),
         return_attention_mask=False,
         return_token_type_ids=False,
     )["input_ids"]
@@ -137,7 +132,7 @@ def encode_chunks(
             for _, group in itertools.groupby(rows, key=lambda row: len(tokens[row])):
                 alike = list(group)
                 for begin in range(0, len(alike), batch_size):
-                    pooled.append(_pool(model, [tokens[row] for row in alike[begin : begin + batch_size]]))
+                    pooled.append(_pool_safely(model, [tokens[row] for row in alike[begin : begin + batch_size]]))
         vectors = np.concatenate(pooled)
         if not np.isfinite(vectors).all():
             raise EncoderError(
@@ -147,15 +142,21 @@ def encode_chunks(
         yield np.array(rows, dtype=np.int64), vectors
 
 
-def post_process(vectors: Float32, encoder: Encoder) -> Float32:
+def post_process(vectors: Float32, encoder: Encoder, standardize: bool = False) -> Float32:
     """Return the vectors (n, dimension) that are clustered: centred if the encoder asks for it, length 1.
 
-    The mean that is subtracted is the plain one over the documents, not weighted by films, so that a filter
-    never moves a vector. A vector of zeros stays one.
+    With `standardize` every dimension also gets the same variance before normalising, so that a few dimensions with
+    large values do not decide all distances (Timkey and van Schijndel 2021, arXiv 2109.04404). Mean and variance are
+    the plain ones over the documents, not weighted by films, so that a filter never moves a vector. A vector of zeros
+    stays one.
     """
     result = np.asarray(vectors, dtype=np.float32)
-    if encoder.center and len(result):
-        result = (result - result.mean(axis=0, dtype=np.float64)).astype(np.float32)
+    if (encoder.center or standardize) and len(result):
+        exact = result - result.mean(axis=0, dtype=np.float64)
+        if standardize:
+            spread = exact.std(axis=0)
+            exact /= np.where(spread == 0, 1, spread)
+        result = exact.astype(np.float32)
     norms = np.linalg.norm(result, axis=1, keepdims=True)
     return np.asarray(result / np.where(norms == 0, 1, norms), dtype=np.float32)
 
@@ -174,6 +175,36 @@ def multi_hot(genre_lists: Sequence[str]) -> Float32:
     return vectors
 
 
+def tf_idf(texts: Sequence[str]) -> Float32:
+    """Return the free text baseline's vectors (n, at most 100): words weighted by TF-IDF, reduced by truncated SVD.
+
+    Words are runs of letters and digits in lower case, two at the least. Vectors depend on all the texts, so they are
+    not stored; they are not normalised: `post_process` does that. Source: latent semantic analysis, Deerwester et al.
+    (1990). scikit-learn is imported here, for those who ask for this baseline.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        weighted = TfidfVectorizer(dtype=np.float64).fit_transform(texts)
+    except ValueError:  # no text has a word
+        return np.zeros((len(texts), 1), dtype=np.float32)
+    components = min(SVD_COMPONENTS, *(size - 1 for size in weighted.shape))
+    if components < 1:
+        return np.asarray(weighted.toarray(), dtype=np.float32)
+    reduced = TruncatedSVD(components, random_state=0).fit_transform(weighted)
+    return np.asarray(reduced, dtype=np.float32)
+
+
+def baseline(encoder: Encoder, texts: Sequence[str]) -> Float32:
+    """Return the vectors (n, dimension) of an encoder that has no model. Raises ValueError for one that has."""
+    if encoder.kind == "multi-hot":
+        return multi_hot(texts)
+    if encoder.kind == "tf-idf":
+        return tf_idf(texts)
+    raise ValueError(f"{encoder.title} has a model and encodes in the worker process.")
+
+
 def summary(error: BaseException) -> str:
     """Return an exception as one short sentence: its type and the first line of its message."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -181,26 +212,79 @@ def summary(error: BaseException) -> str:
     return f"{text[:200].rstrip('. ')}."
 
 
-def _from_folder(folder: Path, device: Device) -> tuple[Any, Any]:
+def _from_folder(encoder: Encoder, folder: Path, device: Device) -> tuple[Any, Any]:
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     # A checkpoint without its pooler is what is wanted here, not something to report on every load.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if device.name == "cpu":
-        torch.set_num_threads(cpu_count())
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    module = AutoModel.from_pretrained(
+        torch.set_num_threads(devices.cpu_count())
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    architecture = MODEL_MAPPING[type(config)]
+    # The pooler of a raw checkpoint is random, and DistilBERT has none.
+    without_pooler = "add_pooling_layer" in inspect.signature(architecture.__init__).parameters
+    module, report = AutoModel.from_pretrained(
         folder,
         dtype=getattr(torch, device.dtype),
         use_safetensors=True,
         trust_remote_code=False,
-        add_pooling_layer=False,
         local_files_only=True,
+        output_loading_info=True,
+        **({"add_pooling_layer": False} if without_pooler else {}),
     )
+    lacking = sorted([*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])])
+    if lacking:  # they would be random numbers
+        raise ValueError(f"its weights lack {len(lacking)} of the model's parts, {lacking[0]} first.")
     return tokenizer, module.to(device.name).eval()
+
+
+def _max_length(model: Model) -> int:
+    """Return how many tokens a text may have: no more than the encoder, its tokenizer and its positions allow."""
+    config = model.module.config
+    positions = getattr(config, "max_position_embeddings", None) or model.encoder.max_length
+    if "roberta" in config.model_type:  # positions start after the one for padding
+        positions -= (config.pad_token_id or 0) + 1
+    return int(min(model.encoder.max_length, model.tokenizer.model_max_length, positions))
+
+
+def _pool_safely(model: Model, tokens: list[list[int]]) -> Float32:
+    """Pool a batch, in halves if memory runs out, and on the CPU if a graphics card has too little for one text."""
+    import torch
+
+    try:
+        return _pool(model, tokens)
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+    # The error holds on to what filled the memory, so going on starts after it is gone.
+    if model.device.name == "cuda":
+        torch.cuda.empty_cache()
+    if len(tokens) > 1:
+        half = len(tokens) // 2
+        return np.concatenate([_pool_safely(model, tokens[:half]), _pool_safely(model, tokens[half:])])
+    if model.device.name == "cpu":
+        raise EncoderError(f"There is not enough memory to encode with {model.encoder.title}. {SMALLER}")
+    label = model.device.label
+    model.module = model.module.to("cpu")
+    moved = devices.cpu(f"The memory of {label} ran out, so the CPU went on.")
+    model.device = replace(moved, dtype=model.device.dtype)
+    return _pool_safely(model, tokens)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    words = str(error).lower()
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in words
+        or "can't allocate memory" in words
+        or "not enough memory" in words
+    )
 
 
 def _pool(model: Model, tokens: list[list[int]]) -> Float32:
@@ -208,8 +292,8 @@ def _pool(model: Model, tokens: list[list[int]]) -> Float32:
 
     input_ids = torch.tensor(tokens, device=model.device.name)
     # Nothing is padded, so the mask is all ones and the masked mean is the mean over all tokens.
-    output = model.module(input_ids=input_ids, attention_mask=torch.ones_like(input_ids))
-    pooled: Float32 = output.last_hidden_state.float().mean(dim=1).cpu().numpy()
+    hidden = model.module(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).last_hidden_state.float()
+    pooled: Float32 = (hidden[:, 0] if model.encoder.pooling == "cls" else hidden.mean(dim=1)).cpu().numpy()
     return pooled
 
 

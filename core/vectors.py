@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -145,6 +146,13 @@ class VectorStore:
         kept = _Kept({text: row for row, text in enumerate(texts)}, vectors, dict(facts))
         with self._lock:
             self._kept.setdefault(key, []).append(kept)
+
+    def remove(self, key: str) -> None:
+        """Forget a key's vectors: delete its folder, and what is kept in memory. Raises OSError where it cannot."""
+        with self._lock:
+            self._kept.pop(key, None)
+            if (self.root / key).is_dir():
+                shutil.rmtree(self.root / key)
 
     def in_memory(self, key: str) -> bool:
         """Return whether some of the key's vectors are in memory only, as the disk could not be written."""

@@ -26,15 +26,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core import devices, embeddings, encoders
-from core.encoders import Encoder
+from core.checkpoints import OnBytes
+from core.devices import Device
+from core.encoders import DTYPES, Dtype, Encoder, EncoderError, WantedDtype
 from core.vectors import Float32, VectorStore
 
-State = Literal["queued", "loading", "encoding", "done", "cancelled", "failed"]
+State = Literal["queued", "fetching", "loading", "encoding", "done", "cancelled", "failed"]
+Load = Callable[[Encoder, Device, OnBytes], embeddings.Model]
 Keep = Callable[[str, Sequence[str], Float32, Mapping[str, str]], None]
 
 FINISHED: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 POLL_SECONDS = 0.1  # how long the parent listens to the child before it looks after its own wishes
 CANCEL_SECONDS = 10.0  # how long the child may take to notice that its job was cancelled
+FETCH_REPORT_SECONDS = 0.2  # how often the bytes that have arrived are reported
 FAILURE_SECONDS = 60.0  # for how long a failed job is handed out again instead of being tried again
 JOBS_KEPT = 64  # finished jobs whose progress can still be asked for
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -49,7 +53,8 @@ class Progress:
     `done` includes the `already_stored` texts that had a vector before the job started, `total` is all.
     `texts_per_second` and `seconds_left` are None until the first chunk is finished, `position` is the number
     of jobs before this one, `message` a plain sentence where the job failed, and `facts`, once the job is
-    done, tell how its vectors were made (`VectorStore.facts`).
+    done, tell how its vectors were made (`VectorStore.facts`). While the encoder's files are fetched, `bytes_done`
+    of `bytes_total` are here, at `bytes_per_second`, and `seconds_left` is the time that the rest of them takes.
     """
 
     job_id: str
@@ -63,6 +68,25 @@ class Progress:
     position: int = 0
     message: str | None = None
     facts: Mapping[str, str] | None = None
+    bytes_done: int = 0
+    bytes_total: int = 0
+    bytes_per_second: float | None = None
+
+
+class _StoppedError(Exception):
+    """The job was cancelled while files were fetched."""
+
+
+def stored(store: VectorStore, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype = "auto") -> Dtype | None:
+    """Return the number format in which all the texts have vectors, float32 before others, or None."""
+    for each in _allowed(dtype):
+        if not store.missing(encoders.key(encoder, each), texts):
+            return each
+    return None
+
+
+def _allowed(dtype: WantedDtype) -> tuple[Dtype, ...]:
+    return DTYPES if dtype == "auto" else (dtype,)
 
 
 def work(
@@ -72,43 +96,94 @@ def work(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
     *,
+    dtype: WantedDtype = "auto",
     chunk_size: int = 128,
-    load: Callable[[Encoder], embeddings.Model] | None = None,
+    load: Load = embeddings.load,
     keep: Keep | None = None,
     job_id: str = "",
 ) -> dict[str, str]:
     """Encode the texts that have no vector yet, chunk by chunk, and return the facts of the store.
 
     Used by the worker's child and, in its own process, by the command line. `on_progress` gets a Progress
-    when the model starts to load, when encoding starts, after every chunk, and at the end, where its state is
-    "done" or "cancelled"; `should_stop` is asked between chunks. A chunk that cannot be written goes to
-    `keep` (`store.keep` if None); `load` may hand out a model that is loaded already. Raises EncoderError
-    when the model cannot be loaded or gives no usable vectors.
+    while files are fetched, when the model starts to load, when encoding starts, after every chunk, and at the end,
+    where its state is "done" or "cancelled"; `should_stop` is asked between chunks and while files arrive. A chunk
+    that cannot be written goes to `keep` (`store.keep` if None); `load` may hand out a model that is loaded already.
+    Raises EncoderError when the model cannot be loaded or gives no usable vectors.
     """
-    key = encoders.key(encoder)
     wanted = list(dict.fromkeys(texts))
+    found = stored(store, encoder, wanted, dtype)
+    if found is not None:
+        facts = store.facts(encoders.key(encoder, found))
+        n = len(wanted)
+        on_progress(Progress(job_id, encoder.id, "done", n, n, n, facts=facts))
+        return facts
+    device = _device(encoder, wanted, dtype)
+    key = encoders.key(encoder, device.dtype)
     missing = store.missing(key, wanted)
     already = len(wanted) - len(missing)
     report = Progress(job_id, encoder.id, "loading", already, len(wanted), already)
-    if missing and not should_stop():
-        on_progress(report)
-        model = load(encoder) if load else embeddings.load(encoder, devices.choose())
-        report = replace(report, state="encoding")
-        on_progress(report)
-        chunks = embeddings.encode_chunks(model, missing, chunk_size)
-        put = _putter(store, key, keep or store.keep)
-        started = chunk_started = time.perf_counter()
-        while not should_stop() and (encoded := next(chunks, None)):
-            rows, vectors = encoded
-            facts = _chunk_facts(model, len(rows), time.perf_counter() - chunk_started)
-            put([missing[row] for row in rows], vectors, facts)
-            chunk_started = time.perf_counter()
-            report = _after_chunk(report, len(rows), chunk_started - started)
+    try:
+        if not should_stop():
             on_progress(report)
+            model = load(encoder, device, _bytes_reporter(report, on_progress, should_stop))
+            report = replace(report, state="encoding")
+            on_progress(report)
+            chunks = embeddings.encode_chunks(model, missing, chunk_size)
+            put = _putter(store, key, keep or store.keep)
+            started = chunk_started = time.perf_counter()
+            while not should_stop() and (encoded := next(chunks, None)):
+                rows, vectors = encoded
+                facts = _chunk_facts(model, len(rows), time.perf_counter() - chunk_started)
+                put([missing[row] for row in rows], vectors, facts)
+                chunk_started = time.perf_counter()
+                report = _after_chunk(report, len(rows), chunk_started - started)
+                on_progress(report)
+    except _StoppedError:
+        pass
     state: State = "done" if report.done == report.total else "cancelled"
-    stored = store.facts(key)
-    on_progress(replace(report, state=state, seconds_left=None, facts=stored if state == "done" else None))
-    return stored
+    facts = store.facts(key)
+    on_progress(replace(report, state=state, seconds_left=None, facts=facts if state == "done" else None))
+    return facts
+
+
+def _device(encoder: Encoder, texts: Sequence[str], dtype: WantedDtype) -> Device:
+    """Choose device and number format for a job; raise EncoderError where there is none as wanted."""
+    try:
+        return devices.choose(dtype, devices.work(encoder.parameters or 0, sum(map(len, texts))))
+    except ValueError as error:
+        raise EncoderError(str(error)) from error
+    except ImportError as error:
+        raise EncoderError(
+            f"{encoder.title} needs PyTorch, and it cannot be imported here ({error}). Install what requirements.txt "
+            "lists, then try again."
+        ) from error
+
+
+def _bytes_reporter(
+    report: Progress, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
+) -> OnBytes:
+    """Return what is told of the bytes that arrive: it reports them now and then, and stops where it should."""
+    started = last = 0.0
+    first = 0
+
+    def on_bytes(done: int, total: int) -> None:
+        nonlocal started, last, first
+        now = time.perf_counter()
+        if not started:
+            started, first = now, done
+        if done < total and now - last < FETCH_REPORT_SECONDS:
+            return
+        last = now
+        if should_stop():
+            raise _StoppedError
+        rate = (done - first) / (now - started) if now > started and done > first else None
+        left = (total - done) / rate if rate else None
+        state: State = "fetching" if done < total else "loading"
+        on_progress(
+            replace(report, state=state, bytes_done=done, bytes_total=total, bytes_per_second=rate, seconds_left=left)
+        )
+
+    return on_bytes
 
 
 def _after_chunk(report: Progress, n_texts: int, seconds: float) -> Progress:
@@ -152,7 +227,7 @@ class _Job:
     """A job as the worker sees it; every field is read and written under the worker's lock."""
 
     progress: Progress
-    key: str
+    dtype: WantedDtype
     request: str
     texts: list[str]
     wanted: frozenset[str] = field(default_factory=frozenset)
@@ -186,30 +261,31 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, encoder_id: str, texts: Sequence[str], *, retry: bool = False) -> str:
+    def submit(self, encoder_id: str, texts: Sequence[str], *, dtype: WantedDtype = "auto", retry: bool = False) -> str:
         """Ask for vectors of the texts and return the id of the job that makes them.
 
         That is a job already waiting or running if it covers the missing texts, and one that failed less than
-        a minute ago unless `retry` is set. With nothing missing the job is done at once. Raises ValueError
-        for an unknown encoder and for the baseline, which has no model; RuntimeError after `close`.
+        a minute ago unless `retry` is set: one for the same texts, or for any texts where the encoder could not be
+        loaded. With nothing missing the job is done at once. Raises ValueError for an unknown encoder and for a
+        baseline, which has no model; RuntimeError after `close`.
         """
         encoder = encoders.get(encoder_id)
         if encoder.kind != "transformer":
             raise ValueError(f"{encoder.title} needs no encoding: it has no model.")
-        key = encoders.key(encoder)
         wanted = list(dict.fromkeys(texts))
-        missing = frozenset(self._store.missing(key, wanted))
-        facts = None if missing else self._store.facts(key)
-        request = _request(encoder_id, wanted)
+        found = stored(self._store, encoder, wanted, dtype)
+        facts = self._store.facts(encoders.key(encoder, found)) if found else None
+        missing = frozenset() if found else frozenset(self._missing(encoder, wanted, dtype))
+        request = _request(encoder_id, dtype, wanted)
         with self._changed:
             if self._closed:
                 raise RuntimeError("The encoding worker is closed.")
-            known = self._known(encoder_id, request, missing, retry)
+            known = self._known(encoder_id, dtype, request, missing, retry)
             if known is not None:
                 return known.progress.job_id
             already = len(wanted) - len(missing)
             progress = Progress(uuid.uuid4().hex, encoder_id, "queued", already, len(wanted), already)
-            job = _Job(progress, key, request, wanted, frozenset(wanted))
+            job = _Job(progress, dtype, request, wanted, frozenset(wanted))
             self._jobs[progress.job_id] = job
             if missing:
                 self._queue.append(job)
@@ -265,21 +341,33 @@ class Worker:
         child = self._child
         return child.process.pid if child is not None and child.process.poll() is None else None
 
+    def _missing(self, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype) -> list[str]:
+        """Return the texts without a vector, in the number format that has most of them."""
+        return min((self._store.missing(encoders.key(encoder, each), texts) for each in _allowed(dtype)), key=len)
+
     # What follows runs under the lock.
 
-    def _known(self, encoder_id: str, request: str, missing: frozenset[str], retry: bool) -> _Job | None:
+    def _known(
+        self, encoder_id: str, dtype: WantedDtype, request: str, missing: frozenset[str], retry: bool
+    ) -> _Job | None:
         """Return the job that answers a request already, if there is one."""
-        jobs = [job for job in reversed(self._jobs.values()) if job.progress.encoder_id == encoder_id]
-        if missing:
-            for job in jobs:
-                if job.progress.state not in FINISHED and not job.cancelled and missing <= job.wanted:
-                    return job
-        last = next((job for job in jobs if job.request == request), None)
-        if last is None:
+        jobs = [
+            job for job in reversed(self._jobs.values())
+            if job.progress.encoder_id == encoder_id and job.dtype == dtype
+        ]  # fmt: skip
+        if not missing:
+            last = next((job for job in jobs if job.request == request), None)
+            return last if last is not None and last.progress.state == "done" else None
+        for job in jobs:
+            if job.progress.state not in FINISHED and not job.cancelled and missing <= job.wanted:
+                return job
+        if retry:
             return None
-        recent = time.monotonic() - last.finished < FAILURE_SECONDS
-        failed = last.progress.state == "failed" and recent and not retry
-        return last if (failed if missing else last.progress.state == "done") else None
+        # A job that never encoded anything could not get or load its model, and others could not either.
+        last = next((job for job in jobs if job.request == request or job.progress.texts_per_second is None), None)
+        if last is None or last.progress.state != "failed":
+            return None
+        return last if time.monotonic() - last.finished < FAILURE_SECONDS else None
 
     def _finish(
         self, job: _Job, state: State, message: str | None = None, facts: Mapping[str, str] | None = None
@@ -324,11 +412,8 @@ class Worker:
     def _run(self, job: _Job) -> None:
         """See a job through, from the child's start to the job's end."""
         with self._changed:
-            key, texts = job.key, job.texts
-        missing = self._store.missing(key, texts)  # others may have written since the job was asked for
-        already = len(texts) - len(missing)
-        with self._changed:
-            job.progress = replace(job.progress, state="loading", done=already, already_stored=already)
+            texts = job.texts
+            job.progress = replace(job.progress, state="loading")
         try:
             self._child = child = self._ready_child()
         except OSError as error:
@@ -337,13 +422,13 @@ class Worker:
                 self._finish(job, "failed", f"The encoding process cannot be started ({why}). Try again later.")
             return
         try:
-            root, job_id = str(self._store.root), job.progress.job_id
-            child.connection.send(("encode", job_id, job.progress.encoder_id, missing, root, self._chunk_size))
-            self._follow(job, child, already)
+            root, about = str(self._store.root), job.progress
+            child.connection.send(("encode", about.job_id, about.encoder_id, texts, root, self._chunk_size, job.dtype))
+            self._follow(job, child)
         except (EOFError, OSError):  # closed, reset, or closed in the middle of a message
             self._bury(job, child, texts)
 
-    def _follow(self, job: _Job, child: _Child, already: int) -> None:
+    def _follow(self, job: _Job, child: _Child) -> None:
         """Pass on what the child says of a job until the job ends; raise EOFError when the child dies."""
         asked: float | None = None
         while True:
@@ -358,19 +443,20 @@ class Worker:
                 with self._changed:
                     self._finish(job, "cancelled")
                 return
-            if child.connection.poll(POLL_SECONDS) and self._heard(job, child.connection.recv(), already):
+            if child.connection.poll(POLL_SECONDS) and self._heard(job, child.connection.recv()):
                 return
 
-    def _heard(self, job: _Job, message: Any, already: int) -> bool:
+    def _heard(self, job: _Job, message: Any) -> bool:
         """Take in one message of the child; return whether it was the job's last."""
         match message:
             case ("progress", Progress() as report):
-                facts = self._store.facts(job.key) if report.state == "done" else None
+                facts = None
+                if report.state == "done":  # the child does not know of vectors kept here from jobs before
+                    encoder = encoders.get(report.encoder_id)
+                    found = stored(self._store, encoder, job.texts, job.dtype)
+                    facts = self._store.facts(encoders.key(encoder, found)) if found else report.facts
                 with self._changed:
-                    # The child knows only of the texts it was sent.
-                    total = job.progress.total
-                    done, stored = report.done + already, report.already_stored + already
-                    job.progress = replace(report, done=done, total=total, already_stored=stored)
+                    job.progress = report
                     if report.state in FINISHED:
                         self._finish(job, report.state, facts=facts)
                 return report.state in FINISHED
@@ -387,7 +473,8 @@ class Worker:
         """End a job whose child died, with a sentence that says what is left of it."""
         self._child = None
         code = _end(child)
-        done = len(texts) - len(self._store.missing(job.key, texts))
+        encoder = encoders.get(job.progress.encoder_id)
+        done = len(texts) - len(self._missing(encoder, texts, job.dtype))
         with self._changed:
             job.progress = replace(job.progress, done=done)
             if job.cancelled:
@@ -417,9 +504,9 @@ class Worker:
         return _Child(process, Connection(ours.detach()))
 
 
-def _request(encoder_id: str, texts: Sequence[str]) -> str:
+def _request(encoder_id: str, dtype: WantedDtype, texts: Sequence[str]) -> str:
     """Return a short name for the same texts asked of the same encoder, in whatever order."""
-    return hashlib.sha256(repr((encoder_id, sorted(texts))).encode()).hexdigest()
+    return hashlib.sha256(repr((encoder_id, dtype, sorted(texts))).encode()).hexdigest()
 
 
 def _end(child: _Child, at_once: bool = False) -> int:
@@ -463,33 +550,33 @@ def serve(fd: int) -> None:
     store: VectorStore | None = None
     model: embeddings.Model | None = None
 
-    def load(encoder: Encoder) -> embeddings.Model:
+    def load(encoder: Encoder, device: Device, on_bytes: OnBytes) -> embeddings.Model:
         nonlocal model
-        if model is None or model.encoder != encoder:
+        if model is None or model.encoder != encoder or model.device.dtype != device.dtype:
             model = None  # first let go of the old one: two may not fit into memory
             gc.collect()
-            model = embeddings.load(encoder, devices.choose())
+            model = embeddings.load(encoder, device, on_bytes)
         return model
 
     with suppress(EOFError, OSError):
         while True:
             message = connection.recv()
             if message[0] == "encode":  # anything else is a cancel that came too late
-                _, job_id, encoder_id, texts, root, chunk_size = message
+                _, job_id, encoder_id, texts, root, chunk_size, dtype = message
                 if store is None or store.root != Path(root):
                     store = VectorStore(Path(root))
-                encoder = encoders.get(encoder_id)
-                _serve_job(connection, job_id, encoder, texts, store, chunk_size, load)
+                _serve_job(connection, job_id, encoder_id, texts, store, chunk_size, dtype, load)
 
 
 def _serve_job(
     connection: Connection,
     job_id: str,
-    encoder: Encoder,
+    encoder_id: str,
     texts: list[str],
     store: VectorStore,
     chunk_size: int,
-    load: Callable[[Encoder], embeddings.Model],
+    dtype: WantedDtype,
+    load: Load,
 ) -> None:
     """Run one job in the child; raise EOFError or ConnectionError when the server is gone."""
     stopped = False
@@ -502,11 +589,12 @@ def _serve_job(
 
     try:
         work(
-            encoder,
+            encoders.get(encoder_id),
             texts,
             store,
             on_progress=lambda progress: connection.send(("progress", progress)),
             should_stop=should_stop,
+            dtype=dtype,
             chunk_size=chunk_size,
             load=load,
             keep=lambda *chunk: connection.send(("chunk", *chunk)),
@@ -515,8 +603,11 @@ def _serve_job(
     except (EOFError, ConnectionError):
         raise
     except Exception as error:  # the server is told whatever it is, and the child is ready for the next job
-        log.exception("An encoding job failed.")
-        known = isinstance(error, embeddings.EncoderError)
+        known = isinstance(error, EncoderError)
+        if known:
+            log.warning("An encoding job failed: %s", error)
+        else:
+            log.exception("An encoding job failed.")
         text = str(error) if known else f"Encoding failed: {embeddings.summary(error)}"
         connection.send(("failed", text))
 

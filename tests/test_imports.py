@@ -22,6 +22,7 @@ ONLY_IN = {
     "sklearn": ("core.clustering", "core.diagnostics", "core.embeddings"),
     "torch": ("core.embeddings", "core.devices"),
     "transformers": ("core.embeddings", "core.devices"),
+    "huggingface_hub": ("core.checkpoints",),
     "sentence_transformers": (),
     "pages": (),
 }

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from core import encoders
+from core import devices, encoders
 from core.__main__ import main
 from core.analysis import Analysis, analyse
 from core.clustering import Space
@@ -120,8 +120,14 @@ def test_embed_writes_text_and_normalised_vectors(
 
 def test_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("encoders") == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("\t")[0] for line in lines[1:]] == list(encoders.ENCODERS)
+    said = capsys.readouterr()
+    lines = [line.split("\t") for line in said.out.splitlines()]
+    assert [line[0] for line in lines[1:]] == list(encoders.ENCODERS)
+    assert {len(line) for line in lines} == {len(lines[0])}
+    files = {line[0]: line[lines[0].index("files")] for line in lines}
+    assert (files["all-MiniLM-L6-v2"], files["multi-hot"]) == ("in a package", "none needed")
+    device = devices.choose()
+    assert said.err == f"Device: {device.label}, {device.dtype}. {device.reason}\n"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ def test_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["cluster", "--out", "x.xlsx"], ".parquet or .csv"),
         (["cluster", "--out", "x.csv", "--report", "r.txt"], ".json"),
         (["cluster", "--out", "nowhere/x.csv"], "nowhere does not exist"),
-        (["cluster", "--out", "x.csv", "--encoder", "gpt"], "all-MiniLM-L6-v2, multi-hot"),
+        (["cluster", "--out", "x.csv", "--encoder", "gpt"], "all-MiniLM-L6-v2, distilbert-base-uncased"),
         (["cluster", "--out", "x.csv", "--movies", "none.csv"], "none.csv was not found"),
         (["cluster", "--out", "x.csv", "--movies", "bad.csv"], "row 2, column year: “soon”"),
         (["embed", "--out", "x.csv"], ".parquet"),

@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from core import devices, embeddings, encoders, worker
-from core.embeddings import EncoderError, Float32, Model
-from core.encoders import BASELINE, DEFAULT_ENCODER, Encoder
+from core.checkpoints import OnBytes
+from core.devices import Device
+from core.embeddings import Float32, Model
+from core.encoders import BASELINE, DEFAULT_ENCODER, Encoder, EncoderError
 from core.vectors import VectorStore
 from core.worker import Progress, Worker
 
@@ -354,7 +356,9 @@ def test_a_failure_is_remembered_for_a_minute(tmp_path: Path, monkeypatch: pytes
         job_id = failing.submit(DEFAULT_ENCODER, ["Drama", "Comedy"])
         until(failing, job_id, finished)
         assert failing.submit(DEFAULT_ENCODER, ["Comedy", "Drama"]) == job_id
-        assert failing.submit(DEFAULT_ENCODER, ["Drama"]) != job_id
+        assert failing.submit(DEFAULT_ENCODER, ["War"]) == job_id  # the encoder could not be loaded, for whatever text
+        assert failing.submit("roberta-base", ["War"]) != job_id
+        assert failing.submit(DEFAULT_ENCODER, ["War"], dtype="bfloat16") != job_id
         assert failing.submit(DEFAULT_ENCODER, ["Comedy", "Drama"], retry=True) != job_id
         monkeypatch.setattr(worker, "FAILURE_SECONDS", 0.0)
         assert failing.submit(DEFAULT_ENCODER, ["Horror"]) != failing.submit(DEFAULT_ENCODER, ["War"])
@@ -411,14 +415,14 @@ def test_work_without_a_child(tmp_path: Path, model: Model, genre_lists: list[st
     store = VectorStore(tmp_path)
     seen: list[Progress] = []
     facts = worker.work(
-        MINILM, [*genre_lists[:50], genre_lists[0]], store, seen.append, chunk_size=20, load=lambda _: model
+        MINILM, [*genre_lists[:50], genre_lists[0]], store, seen.append, chunk_size=20, load=lambda *_: model
     )
     assert [progress.state for progress in seen] == ["loading", *["encoding"] * 4, "done"]
     assert [progress.done for progress in seen] == [0, 0, 20, 40, 50, 50]
     assert facts == seen[-1].facts == store.facts(KEY)
     assert np.abs(store.load(KEY, genre_lists[:50]) - expected[:50]).max() < 1e-5
 
-    def never(encoder: Encoder) -> Model:
+    def never(encoder: Encoder, device: Device, on_bytes: OnBytes) -> Model:
         raise AssertionError("nothing is missing, so no model is needed")
 
     seen.clear()
@@ -436,7 +440,7 @@ def test_work_stops_between_chunks(tmp_path: Path, model: Model, genre_lists: li
         seen.append,
         lambda: bool(seen) and seen[-1].done >= 20,
         chunk_size=10,
-        load=lambda _: model,
+        load=lambda *_: model,
     )
     assert (seen[-1].state, seen[-1].done, seen[-1].facts) == ("cancelled", 20, None)
     assert len(store.missing(KEY, genre_lists[:50])) == 30
@@ -456,7 +460,7 @@ def test_work_goes_on_in_memory_when_the_disk_is_full(
         write(self, *chunk)  # type: ignore[arg-type]
 
     monkeypatch.setattr(VectorStore, "write", full_after_one)
-    facts = worker.work(MINILM, genre_lists[:50], store, chunk_size=20, load=lambda _: model)
+    facts = worker.work(MINILM, genre_lists[:50], store, chunk_size=20, load=lambda *_: model)
     assert facts["texts"] == "50"
     assert store.in_memory(KEY)
     assert store.load(KEY, genre_lists[:50]).shape == (50, 384)
@@ -464,7 +468,7 @@ def test_work_goes_on_in_memory_when_the_disk_is_full(
 
 
 def test_an_encoders_own_words_are_passed_on(tmp_path: Path) -> None:
-    def refuse(encoder: Encoder) -> Model:
+    def refuse(encoder: Encoder, device: Device, on_bytes: OnBytes) -> Model:
         raise EncoderError("The weights are not the expected ones.")
 
     with pytest.raises(EncoderError, match="not the expected ones"):

@@ -1,10 +1,10 @@
 """What every page shares on the screen: frame, wait for vectors, picks, tables.
 
-The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar`, `wait_for_vectors` and `look_ahead`;
-a page starts with `current`.
+The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar` and `look_ahead`; a page starts with
+`current`, or with `visit` if it shows no clusters.
 """
 
-from core.controls.encoding import describe, wait_for_vectors
+from core.controls.encoding import describe
 from core.controls.frame import (
     View,
     current,
@@ -14,6 +14,7 @@ from core.controls.frame import (
     open_catalogue,
     scope,
     sidebar,
+    visit,
 )
 from core.controls.picks import (
     choose_cluster,
@@ -34,6 +35,7 @@ from core.controls.picks import (
     year_picked,
     year_shares,
 )
+from core.controls.registry import encoder_table, hardware_line, show_encoder, show_encoders
 from core.controls.tables import (
     OVERVIEW_CONFIG,
     all_films,
@@ -62,12 +64,14 @@ __all__ = [
     "current",
     "describe",
     "downloads",
+    "encoder_table",
     "explained_trouble",
     "figures",
     "film_filters",
     "film_table",
     "films_line",
     "genre_picked",
+    "hardware_line",
     "how_it_was_made",
     "label",
     "link_to_cluster",
@@ -85,11 +89,13 @@ __all__ = [
     "scope",
     "searched_films",
     "show_chart",
+    "show_encoder",
+    "show_encoders",
     "show_pick",
     "sidebar",
     "spread_table",
     "stand_out_table",
-    "wait_for_vectors",
+    "visit",
     "year_picked",
     "year_shares",
 ]

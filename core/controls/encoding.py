@@ -2,8 +2,10 @@
 
 import streamlit as st
 
-from core import cache, encoders
+from core import cache, checkpoints, encoders
+from core.checkpoints import megabytes
 from core.controls.words import plain
+from core.encoders import WantedDtype
 from core.movies import Catalogue
 from core.recipes import Settings
 from core.worker import Progress
@@ -12,8 +14,9 @@ from core.worker import Progress
 def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
     """Return when the genre lists have vectors; until then show how far they are, and stop the run."""
     encoder = encoders.get(settings.encoder)
-    if cache.is_ready(catalogue, encoder):
-        if encoder.kind == "transformer" and cache.store().in_memory(encoders.key(encoder)):
+    dtype = cache.dtype_at_hand(catalogue, settings)
+    if dtype is not None:
+        if encoder.kind == "transformer" and cache.store().in_memory(encoders.key(encoder, dtype)):
             st.sidebar.caption(
                 "The folder for vectors cannot be written, so they stay in memory and are made anew at the next start."
             )
@@ -23,24 +26,31 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
         f"{plain(encoder.title)} turns each of the catalogue's {len(catalogue.genre_lists):,} different genre lists "
         "into a vector. This happens once; the vectors are stored, and every later visit starts at once."
     )
-    stopped = _stopped_job(encoder.id)
-    if stopped is not None:
-        _show_stopped(stopped)
-    else:
-        _show_progress(encoder.id, catalogue.genre_lists)
+    if checkpoints.place(encoder) == "hub" and encoder.download_bytes:
+        st.markdown(f"Its files come from the Hub first, {megabytes(encoder.download_bytes)}, once.")
+    job_progress(encoder.id, catalogue.genre_lists, settings.dtype)
     st.caption(
-        "You may leave this page: the work goes on, and everyone who waits for it shares it. The encoder multi-hot in "
-        "the sidebar needs no vectors and is there at once."
+        "You may leave this page: the work goes on, and everyone who waits for it shares it. Other encoders in the "
+        "sidebar stay usable; multi-hot needs no vectors and is there at once."
     )
     st.stop()
 
 
+def job_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) -> None:
+    """Draw how far the job is that gives the texts vectors, asking for it unless the visitor stopped it."""
+    stopped = _stopped_job(encoder_id)
+    if stopped is not None:
+        _show_stopped(stopped)
+    else:
+        _show_progress(encoder_id, texts, dtype)
+
+
 @st.fragment(run_every=0.5)
-def _show_progress(encoder_id: str, texts: tuple[str, ...]) -> None:
+def _show_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) -> None:
     if _stopped_job(encoder_id) is not None:
         st.rerun()  # Stop runs this fragment alone: to go on here would ask for the job again
     worker = cache.worker()
-    job_id = worker.submit(encoder_id, texts)
+    job_id = worker.submit(encoder_id, texts, dtype=dtype)
     progress = worker.progress(job_id)
     if progress.state == "done":
         st.rerun()
@@ -51,15 +61,17 @@ def _show_progress(encoder_id: str, texts: tuple[str, ...]) -> None:
             icon=":material/refresh:",
             type="primary",
             on_click=_try_again,
-            args=(encoder_id, texts),
+            args=(encoder_id, texts, dtype),
         )
     else:
-        st.progress(progress.done / max(progress.total, 1), text=describe(progress))
+        fetching = progress.state == "fetching"
+        done, total = (progress.bytes_done, progress.bytes_total) if fetching else (progress.done, progress.total)
+        st.progress(min(done / max(total, 1), 1.0), text=describe(progress))
         st.button("Stop", icon=":material/stop:", on_click=_stop, args=(encoder_id, job_id))
 
 
-def _try_again(encoder_id: str, texts: tuple[str, ...]) -> None:
-    cache.worker().submit(encoder_id, texts, retry=True)
+def _try_again(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) -> None:
+    cache.worker().submit(encoder_id, texts, dtype=dtype, retry=True)
 
 
 def _stop(encoder_id: str, job_id: str) -> None:
@@ -94,6 +106,12 @@ def describe(progress: Progress) -> str:
     if progress.state == "queued" and progress.position:
         before = "1 job is" if progress.position == 1 else f"{progress.position} jobs are"
         return f"Waiting: {before} before this one."
+    if progress.state == "fetching":
+        here = f"Fetching the model: {progress.bytes_done / 1e6:,.0f} of {megabytes(progress.bytes_total)}"
+        if progress.bytes_per_second is None or progress.seconds_left is None:
+            return f"{here}."
+        left = f"about {max(1, round(progress.seconds_left)):,} s left"
+        return f"{here}, {progress.bytes_per_second / 1e6:,.1f} MB a second, {left}."
     if progress.state in ("queued", "loading"):
         return f"Loading the model (some seconds). {of} are stored."
     if progress.texts_per_second is None or progress.seconds_left is None:

@@ -1,6 +1,6 @@
 """The frame around every page: its navigation, the catalogue, the sidebar and its settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,9 @@ import streamlit as st
 from core import cache, encoders
 from core.analysis import Analysis
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
+from core.controls.encoding import wait_for_vectors
 from core.controls.words import plain
-from core.encoders import ENCODERS
+from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import Catalogue, CatalogueError, Filters, GenreMode, Options
 from core.recipes import DEFAULT_K, MAX_SEED, Settings
 from core.sources import SourceError
@@ -61,12 +62,19 @@ def navigation() -> st.Page:
                 url_path="films",
                 help="Every film with its cluster: search, sort and download.",
             ),
+            st.Page(
+                PAGES / "encoders.py",
+                title="Encoders",
+                icon=":material/memory:",
+                url_path="encoders",
+                help="What turns genres into vectors: what is here, and what can be fetched.",
+            ),
         ]
     )
 
 
-def current() -> View:
-    """Return what the page is to show; every page calls this first.
+def visit() -> tuple[Catalogue, Settings]:
+    """Return the catalogue and the settings of this run; a page that shows no clusters calls this first.
 
     The first visitor of a cold server who opens a page's own address gets the page without the frame. Then the
     frame is declared and the run starts anew, with it.
@@ -75,13 +83,20 @@ def current() -> View:
     if not isinstance(settings, Settings):
         navigation()
         st.rerun()
-    catalogue = cache.catalogue()
+    return cache.catalogue(), settings
+
+
+def current() -> View:
+    """Return what the page is to show; every page of clusters calls this first. It waits for vectors."""
+    catalogue, settings = visit()
+    wait_for_vectors(catalogue, settings)
     return View(catalogue, settings, cache.analysis(catalogue, settings))
 
 
 def look_ahead(catalogue: Catalogue, settings: Settings) -> None:
     """Prepare what the visitor is likely to ask for next; the frame calls this when the page has run."""
-    cache.look_ahead(catalogue, settings, st.session_state.get("map") or "PCA")
+    if cache.dtype_at_hand(catalogue, settings) is not None:
+        cache.look_ahead(catalogue, settings, st.session_state.get("map") or "PCA")
 
 
 def open_catalogue() -> Catalogue:
@@ -107,14 +122,14 @@ def explained_trouble() -> Iterator[None]:
 
 def sidebar(catalogue: Catalogue) -> Settings:
     """Draw the sidebar and return its settings; they are kept for the page and in the URL."""
-    options = cache.options(catalogue)
+    options, known = cache.options(catalogue), _known_encoders()
     with st.sidebar:
         st.selectbox(
             "Encoder",
-            list(ENCODERS),
+            list(known),
             key="encoder",
             bind="query-params",
-            help="  \n".join(f"**{e.id}**: {e.note}" for e in ENCODERS.values()),
+            help="  \n".join(f"**{plain(e.id)}**: {plain(e.note)}" for e in known.values()),
         )
         st.slider(
             "Number of clusters (k)",
@@ -133,6 +148,7 @@ def sidebar(catalogue: Catalogue) -> Settings:
             bind="query-params",
             help="Where k-means starts. If another seed gives other clusters, take them with a pinch of salt.",
         )
+        _advanced()
         st.subheader("Filters", help="Filters choose which films count. Nothing is encoded again.")
         filters = _filters(options)
         counts = cache.counts(catalogue, filters)
@@ -144,9 +160,40 @@ def sidebar(catalogue: Catalogue) -> Settings:
             args=(options,),
             disabled=filters == Filters(),
         )
-    settings = _checked(filters)
+    settings = _checked(filters, known)
     st.session_state["settings"] = settings
     return settings
+
+
+def _known_encoders() -> Mapping[str, Encoder]:
+    """Return the encoders, or say what is wrong with the deployer's setting and stop the run."""
+    try:
+        return cache.known_encoders()
+    except EncoderError as error:
+        st.title("The encoders cannot be listed")
+        st.error(plain(str(error)), icon=":material/error:")
+        st.caption("Nothing was changed. Correct the setting, then restart the app.")
+        st.stop()
+
+
+def _advanced() -> None:
+    """Draw what few need to change about how vectors are made."""
+    with st.expander("Advanced"):
+        st.toggle(
+            "Standardise dimensions",
+            key="standardize",
+            bind="query-params",
+            help="Gives every dimension of the vectors the same variance. It can help raw language models, in which a "
+            "few dimensions are far larger than the others.",
+        )
+        st.selectbox(
+            "Number format",
+            ["auto", *DTYPES],
+            key="dtype",
+            bind="query-params",
+            help="float32 gives the same vectors on every machine. bfloat16 is faster on graphics cards and on some "
+            "processors, and a little less exact. auto takes float32 unless the job is very long.",
+        )
 
 
 def _filters(options: Options) -> Filters:
@@ -196,14 +243,16 @@ def _reset_filters(options: Options) -> None:
             st.session_state[key] = value
 
 
-def _checked(filters: Filters) -> Settings:
+def _checked(filters: Filters, known: Mapping[str, Encoder]) -> Settings:
     """Check again what widgets check in the browser only."""
     state = st.session_state
     return Settings(
-        encoder=state["encoder"] if state["encoder"] in ENCODERS else encoders.DEFAULT_ENCODER,
+        encoder=state["encoder"] if state["encoder"] in known else encoders.DEFAULT_ENCODER,
         n_clusters=min(max(int(state["k"]), MIN_CLUSTERS), MAX_CLUSTERS),
         random_state=min(max(int(state["seed"]), 0), MAX_SEED),
         filters=filters,
+        standardize=bool(state["standardize"]),
+        dtype=next((dtype for dtype in DTYPES if dtype == state["dtype"]), "auto"),
     )
 
 

@@ -102,14 +102,16 @@ def how_it_was_made(view: View) -> str:
     """Say which encoder ran where and why, and what it took."""
     encoder = encoders.get(view.settings.encoder)
     clustered = f"Clustered and measured in {view.analysis.seconds:.2f} s."
-    if encoder.kind == "multi-hot":
+    if view.settings.standardize:
+        clustered = f"Dimensions are standardised. {clustered}"
+    if encoder.kind != "transformer":
         return f"Encoder: {plain(encoder.title)}. No model and no graphics card are needed. {clustered}"
-    facts = cache.store().facts(encoders.key(encoder))
+    dtype = cache.dtype_at_hand(view.catalogue, view.settings) or "float32"
+    facts = cache.store().facts(encoders.key(encoder, dtype))
     seconds = float(facts.get("seconds", "nan"))
-    device, dtype = plain(facts.get("device", "unknown")), facts.get("dtype", "float32")
     return (
-        f"Encoder: {plain(encoder.title)}, {dtype}, on {device}. {plain(facts.get('reason', ''))} "
-        f"Encoding took {seconds:.1f} s, once. {clustered}"
+        f"Encoder: {plain(encoder.title)}, {dtype}, on {plain(facts.get('device', 'unknown'))}. "
+        f"{plain(facts.get('reason', ''))} Encoding took {seconds:.1f} s, once. {clustered}"
     )
 
 
@@ -223,7 +225,7 @@ def spread_table(spread: pd.DataFrame, alt: str) -> None:
 
 def all_films(view: View) -> pa.Table:
     """Return every film under the filters with what the clustering says of it, in input order."""
-    xy = cache.documents(view.catalogue, view.settings.encoder).xy
+    xy = cache.documents(view.catalogue, view.settings).xy
     rows = view.catalogue.rows(view.settings.filters)
     return exports.clustered_films(rows, view.analysis, xy)
 

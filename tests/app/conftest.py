@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 # AppTest takes a folder pages/ beside the script for the old way of making pages and runs these without the frame. So
 # its script lies elsewhere (in a temporary folder) and runs ours.
 ENTRY = f"import runpy\nrunpy.run_path({str(ROOT / 'streamlit_app.py')!r})"
-TITLES = {"overview": "What these films are about", "cluster": "One cluster", "films": "Films"}
-WAITING, TROUBLE = "Reading the genres", "The catalogue cannot be opened"
+TITLES = {"overview": "What these films are about", "cluster": "One cluster", "films": "Films", "encoders": "Encoders"}
+WAITING = "Reading the genres"
+TROUBLES = ("The catalogue cannot be opened", "The encoders cannot be listed")
 BASELINE = encoders.BASELINE
 
 Film = dict[str, Any]
@@ -79,7 +80,9 @@ class Visit:
 
     def _check(self) -> "Visit":
         assert not self.at.exception, [(e.value, e.stack_trace) for e in self.at.exception]
-        assert [title.value for title in self.at.title] in ([TITLES[self.page]], [WAITING], [TROUBLE])
+        assert [title.value for title in self.at.title] in (
+            [title] for title in (TITLES[self.page], WAITING, *TROUBLES)
+        )
         return self
 
     @property
@@ -155,6 +158,7 @@ def clean_house() -> Iterator[None]:
     config.set_option("client.showErrorDetails", "full")
     clear_caches()
     yield
+    cache._ahead().shutdown(cancel_futures=True)
     clear_caches()
     config.set_option("client.showErrorDetails", shown)
 
@@ -184,11 +188,13 @@ class StubWorker:
 
     def __init__(self) -> None:
         self.submitted: list[bool] = []  # whether it was to be tried again
+        self.dtypes: list[str] = []
         self.cancelled: list[str] = []
         self.now = Progress("job 1", encoders.DEFAULT_ENCODER, "loading", 0, 1187, 0)
 
-    def submit(self, encoder_id: str, texts: Sequence[str], *, retry: bool = False) -> str:
-        assert (encoder_id, len(set(texts))) == (encoders.DEFAULT_ENCODER, self.now.total)
+    def submit(self, encoder_id: str, texts: Sequence[str], *, dtype: str = "auto", retry: bool = False) -> str:
+        assert (encoder_id, len(set(texts))) == (self.now.encoder_id, self.now.total)
+        self.dtypes.append(dtype)
         self.submitted.append(retry)
         return self.now.job_id
 

@@ -8,7 +8,12 @@ from playwright.sync_api import sync_playwright
 
 from tests.e2e.conftest import CHROMIUM, FLAGS, ROOT, Server, settle
 
-PAGES = {"overview": "/?k=12", "cluster": "/cluster?k=12&cluster=1&with=Comedy", "films": "/films?search=alien"}
+PAGES = {
+    "overview": "/?k=12",
+    "cluster": "/cluster?k=12&cluster=1&with=Comedy",
+    "films": "/films?search=alien",
+    "encoders": "/encoders",
+}
 WIDTHS = {"": 1280, "-narrow": 390}
 
 
