@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from core.encoders import Encoder, EncoderError
 
@@ -31,6 +31,10 @@ FILE = re.compile(
     r"model-\d{5}-of-\d{5}\.safetensors"
 )
 WEIGHTS = "model.safetensors"
+VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model")
+# How much arrives before it is written and told; the library's 10 MiB are a minute of a slow line.
+CHUNK_BYTES = 256 * 1024
+LOCK_SECONDS = 0.5  # how often is told how far another process is that fetches the same file
 
 Place = Literal["package", "folder", "cache", "hub"]
 OnBytes = Callable[[int, int], None]
@@ -58,8 +62,9 @@ def obtain(encoder: Encoder, on_bytes: OnBytes = lambda done, total: None, *, ag
     """Return the folder of an encoder's files, fetched from the Hub where they are not here.
 
     `on_bytes` gets the bytes that are here and the bytes there will be; what it raises ends the transfer, and the
-    next call goes on with the bytes that are here. With `again`, files in the Hub's cache are fetched anew. Damaged
-    files of the cache are. Raises EncoderError with a sentence for whatever stands in the way.
+    next call goes on with the bytes that are here. Damaged files of the cache are fetched anew; with `again` the Hub
+    is asked what else it has, even if the cache looks complete. Raises EncoderError with a sentence for whatever
+    stands in the way.
     """
     found = place(encoder)
     if found == "package":
@@ -80,11 +85,9 @@ def obtain(encoder: Encoder, on_bytes: OnBytes = lambda done, total: None, *, ag
             f"The files of {encoder.title} are not installed. Install the package {_distribution(encoder)}, then try "
             "again."
         )
-    if again:
-        remove(encoder)
-    elif found == "cache":
+    if found == "cache":
         damaged = _damaged(_snapshot(encoder))
-        if not damaged:
+        if not damaged and not again:
             return Found(_snapshot(encoder), "cache")
         for path in damaged:
             path.resolve().unlink(missing_ok=True)
@@ -165,7 +168,7 @@ def _is_complete(snapshot: Path) -> bool:
     """Tell whether a snapshot has all that loading needs."""
     if not (snapshot / "config.json").is_file():
         return False
-    if not any((snapshot / name).is_file() for name in ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")):
+    if not any((snapshot / name).is_file() for name in VOCABULARIES):
         return False
     index = snapshot / f"{WEIGHTS}.index.json"
     if not index.is_file():
@@ -220,6 +223,9 @@ def _fetch(encoder: Encoder, on_bytes: OnBytes) -> Path:
     blobs = snapshot.parents[1] / "blobs"
     try:
         files = _files(encoder)
+    except (OSError, HTTPError) as error:
+        raise EncoderError(_because(encoder, error, asking=True)) from error
+    try:
         blobs.mkdir(parents=True, exist_ok=True)
         snapshot.mkdir(parents=True, exist_ok=True)
         total = sum(file.size for file in files)
@@ -249,15 +255,13 @@ def _files(encoder: Encoder) -> list[_File]:
             f"{encoder.title} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, "
             "or choose another encoder."
         )
-    files = []
+    files: list[_File] = []
     for name in _names(encoder):
         url = hf_hub_url(str(encoder.repository), name, revision=encoder.revision)
         about = get_hf_file_metadata(url, timeout=2 * ANSWER_SECONDS)
         etag = about.etag or ""
         if not re.fullmatch(r"[\w.-]+", etag) or about.size is None or about.commit_hash != encoder.revision:
-            raise EncoderError(
-                f"The server at {constants.ENDPOINT} does not answer as a Hub does (file {name}). Check HF_ENDPOINT."
-            )
+            raise EncoderError(_no_hub(encoder, f"file {name}"))
         files.append(_File(name, url, etag, about.size))
     return files
 
@@ -265,6 +269,7 @@ def _files(encoder: Encoder) -> list[_File]:
 def _names(encoder: Encoder) -> list[str]:
     """Return the names of the files that are needed, or raise what the Hub says, or a timeout of our own."""
     from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HFValidationError, HTTPError
 
     answers: list[Any] = []
 
@@ -281,8 +286,15 @@ def _names(encoder: Encoder) -> list[str]:
     thread.start()
     thread.join(ANSWER_SECONDS)
     answer = answers[0] if answers else TimeoutError()
-    if isinstance(answer, Exception):
+    if isinstance(answer, HFValidationError):
+        raise EncoderError(
+            f"{encoder.repository} is no name that a repository of the Hub can have. Correct the setting."
+        ) from answer
+    # What is no error of the network is one of understanding: a page to log in, say, where JSON should be.
+    if isinstance(answer, OSError | HTTPError):
         raise answer
+    if isinstance(answer, Exception):
+        raise EncoderError(_no_hub(encoder, type(answer).__name__)) from answer
     names = [each.rfilename for each in answer.siblings or [] if FILE.fullmatch(each.rfilename)]
     if not any(name.endswith(".safetensors") for name in names):
         raise EncoderError(
@@ -303,15 +315,44 @@ def _check_space(encoder: Encoder, folder: Path, needed: int) -> None:
         )
 
 
+def _no_hub(encoder: Encoder, what: str) -> str:
+    from huggingface_hub import constants
+
+    return (
+        f"{encoder.title} cannot be fetched: the server at {constants.ENDPOINT} does not answer as a Hub does "
+        f"({what}). Check HF_ENDPOINT, and whether the network asks for a login."
+    )
+
+
 def _transfer(encoder: Encoder, file: _File, blobs: Path, on_bytes: Callable[[int], None]) -> None:
-    """Bring a file into the cache's blobs, going on with what is here of it."""
+    """Bring a file into the cache's blobs, going on with what is here of it; one process at a time."""
+    from filelock import Timeout
+    from huggingface_hub.utils import WeakFileLock
+
+    blob, part = blobs / file.etag, blobs / f"{file.etag}.part"
+    lock = blobs.parents[1] / ".locks" / blobs.parent.name / f"{file.etag}.lock"  # where the library has its own
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        if blob.is_file() and _is_sound(blob):
+            on_bytes(file.size)
+            return
+        try:
+            with WeakFileLock(lock, timeout=LOCK_SECONDS):
+                if not blob.is_file() or not _is_sound(blob):
+                    _transfer_alone(encoder, file, part, on_bytes)
+                    part.replace(blob)
+                on_bytes(file.size)
+                return
+        except Timeout:
+            on_bytes(min(_size(part), file.size))
+
+
+def _transfer_alone(encoder: Encoder, file: _File, part: Path, on_bytes: Callable[[int], None]) -> None:
+    from huggingface_hub import constants
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
-    blob, part = blobs / file.etag, blobs / f"{file.etag}.part"
-    if blob.is_file() and _is_sound(blob):
-        on_bytes(file.size)
-        return
+    constants.DOWNLOAD_CHUNK_SIZE = min(constants.DOWNLOAD_CHUNK_SIZE, CHUNK_BYTES)
     for attempt in (1, 2):
         resumed = min(_size(part), file.size)
         with part.open("ab") as target:
@@ -319,14 +360,13 @@ def _transfer(encoder: Encoder, file: _File, blobs: Path, on_bytes: Callable[[in
             on_bytes(resumed)
             http_get(
                 file.url,
-                target,
+                _Told(target, on_bytes),
                 resume_size=resumed,
                 headers=build_hf_headers(),
                 expected_size=file.size,
-                tqdm_class=_counter(resumed, on_bytes),
+                tqdm_class=_Silence,
             )
         if _matches(part, file.etag):
-            part.replace(blob)
             return
         part.unlink()
         if attempt == 2:
@@ -336,27 +376,35 @@ def _transfer(encoder: Encoder, file: _File, blobs: Path, on_bytes: Callable[[in
             )
 
 
-def _counter(start: int, on_bytes: Callable[[int], None]) -> Any:
-    """Return what http_get takes for a progress bar: a class whose objects pass the bytes on."""
+class _Told:
+    """A file that tells after every write how many bytes it has: what is told is kept, also if that ends it all."""
 
-    class Counter:
-        def __init__(self, *args: object, **kwargs: object) -> None:
-            self.n = start
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self._file, self._on_bytes = file, on_bytes
 
-        def update(self, n: int) -> None:
-            self.n += n
-            on_bytes(self.n)
+    def write(self, data: bytes) -> int:
+        written = self._file.write(data)
+        self._on_bytes(self._file.tell())
+        return written
 
-        def __enter__(self) -> "Counter":
-            return self
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
-        def __exit__(self, *args: object) -> None:
-            return None
 
-        def close(self) -> None:
-            return None
+class _Silence:
+    """What http_get takes for a progress bar."""
 
-    return Counter
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def update(self, n: int) -> None:
+        pass
+
+    def __enter__(self) -> "_Silence":
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        return None
 
 
 def _link(blob: Path, target: Path) -> None:
@@ -375,8 +423,11 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _because(encoder: Encoder, error: Exception) -> str:
-    """Say in a sentence why an encoder's files could not be fetched, and what to do."""
+def _because(encoder: Encoder, error: Exception, asking: bool = False) -> str:
+    """Say in a sentence why an encoder's files could not be fetched, and what to do.
+
+    `asking` tells that nothing had been transferred yet: the Hub was only asked what it has.
+    """
     from huggingface_hub import constants, errors
 
     title, repository, host = encoder.title, encoder.repository, constants.ENDPOINT
@@ -397,6 +448,11 @@ def _because(encoder: Encoder, error: Exception) -> str:
         )
     if isinstance(error, errors.HfHubHTTPError):
         status = getattr(error.response, "status_code", "unknown")
+        if status in (401, 403):
+            return (
+                f"{host} does not hand out {title} (error {status}). Check HF_TOKEN: it may have expired, or lack the "
+                "permission to read."
+            )
         return (
             f"{host} could not deliver {title}: it answered with error {status}. Try again in some minutes, or choose "
             "another encoder."
@@ -404,12 +460,13 @@ def _because(encoder: Encoder, error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.ENOSPC, errno.EDQUOT):
         return f"The disk of the Hub's cache is full, so {title} was not fetched. Free some space and try again."
-    if number in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+    if number in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         return (
             f"The folder of the Hub's cache cannot be written ({os.strerror(number)}), so {title} was not fetched. "
             "Check HF_HOME."
         )
-    if isinstance(error, TimeoutError) or type(error).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError"):
+    unreachable = ("ConnectError", "ConnectTimeout", "ProxyError")
+    if asking or isinstance(error, TimeoutError) or type(error).__name__ in unreachable:
         return (
             f"{title} is not on this machine, and {host} does not answer. Check the network and try again, or choose "
             "an encoder that is here."

@@ -45,16 +45,21 @@ class _UnreadableError(EncoderError):
 def load(encoder: Encoder, device: Device, on_bytes: OnBytes = lambda done, total: None) -> Model:
     """Load an encoder onto a device; its files come from the Hub if they are nowhere here (`checkpoints.obtain`).
 
-    Files of the Hub's cache that cannot be loaded are fetched once more. Raises EncoderError, with a sentence, when
-    files are missing, damaged or not those that were pinned, and when the memory does not suffice.
+    Where files of the Hub's cache cannot be loaded, the Hub is asked for what lacks. Raises EncoderError, with a
+    sentence, when files are missing, damaged or not those that were pinned, and when the memory does not suffice.
     """
     found = checkpoints.obtain(encoder, on_bytes)
     try:
         return _loaded(encoder, found, device)
-    except _UnreadableError:
+    except _UnreadableError as error:
         if found.place != "cache":
             raise
-    return _loaded(encoder, checkpoints.obtain(encoder, on_bytes, again=True), device)
+        unreadable = error
+    try:
+        found = checkpoints.obtain(encoder, on_bytes, again=True)
+    except EncoderError:  # the Hub is out of reach; what is wrong with the files says more
+        raise unreadable from None
+    return _loaded(encoder, found, device)
 
 
 def _loaded(encoder: Encoder, found: Found, device: Device) -> Model:
@@ -73,7 +78,7 @@ def _loaded(encoder: Encoder, found: Found, device: Device) -> Model:
             "package": f"Reinstall the package {str(encoder.package).replace('_', '-')}, then try again.",
             "folder": f"Check the files in {found.folder}.",
         }
-        cure = cures.get(found.place, "It was fetched anew and is what the Hub has, so choose another encoder.")
+        cure = cures.get(found.place, "Its files are what the Hub has, so choose another encoder.")
         raise _UnreadableError(f"{encoder.title} cannot be loaded: {summary(error)} {cure}") from error
     return Model(encoder, device, tokenizer, module)
 

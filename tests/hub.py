@@ -38,6 +38,7 @@ FAMILIES = {
 OLD_NAMES = "old-names"  # bert-base-uncased with the names of parts that the real one's weights still have
 OLD_NAMES_REPOSITORY, OLD_NAMES_REVISION = "acme/old-names", "0a" * 20
 MAX_TOKENS = 64
+LARGE_VOCABULARY = 32_000  # xlm-roberta-base's is the largest, which makes its weights 4 MB: enough to be in the middle
 NOT_TO_BE_FETCHED = ("README.md", ".gitattributes", "pytorch_model.bin", "flax_model.msgpack", "onnx/model.onnx")
 
 Mood = Literal[
@@ -357,7 +358,8 @@ def build(folder: Path, name: str, seed: int) -> Path:
     family = FAMILIES[name]
     lower = name.endswith("uncased")
     tokenizer = {"roberta": _byte_pairs, "xlm-roberta": _pieces}.get(family, lambda: _word_pieces(lower))()
-    small = {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, "initializer_range": 0.2}
+    n_tokens = LARGE_VOCABULARY if family == "xlm-roberta" else len(tokenizer)
+    small = {"vocab_size": n_tokens, "pad_token_id": tokenizer.pad_token_id, "initializer_range": 0.2}
     if family == "distilbert":
         sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": MAX_TOKENS}
         model: Any = transformers.DistilBertForMaskedLM

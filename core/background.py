@@ -1,0 +1,132 @@
+"""Work that takes seconds, done in one thread beside the pages: asked for, watched, and found finished later.
+
+Pages must not freeze while fifty clusterings are made. They ask for a result by a key, get told how far it is, and ask
+again. Nobody owns a task, but a visitor who asks for another one of the same kind no longer wants the one before, and
+what nobody wants is stopped. One thread, so that no number of visitors takes more than one core.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int], None]
+ShouldStop = Callable[[], bool]
+Work = Callable[[OnProgress, ShouldStop], Any]
+
+FAILURE_SECONDS = 60.0  # for how long a failed task is handed out again instead of being tried again
+
+
+@dataclass(frozen=True)
+class Task:
+    """How far a piece of work is: `done` of `total` steps; `result` once it is done."""
+
+    state: Literal["waiting", "running", "done", "failed"]
+    done: int = 0
+    total: int = 0
+    result: Any = None
+
+
+@dataclass
+class _Wish:
+    """A task with its work and who wants it; read and written under the lock."""
+
+    work: Work
+    task: Task = field(default_factory=lambda: Task("waiting"))
+    owners: set[Hashable] = field(default_factory=set)
+    finished: float = 0.0
+
+
+class Background:
+    """Does one task at a time, the one asked for last first; safe to use from many threads."""
+
+    def __init__(self, keep: int = 48) -> None:
+        """Keep the results of the `keep` tasks that were asked for last."""
+        self._keep = keep
+        self._changed = threading.Condition()
+        self._wishes: OrderedDict[Hashable, _Wish] = OrderedDict()
+        self._wants: dict[Hashable, Hashable] = {}
+        self._thread: threading.Thread | None = None
+
+    def ask(self, key: Hashable, work: Work, owner: Hashable) -> Task:
+        """Return how far the task with this key is, after having asked for it if nobody had.
+
+        `work(on_progress, should_stop)` returns the result, or whatever when `should_stop` says so. `owner` is who
+        asks, with the kind of thing that is asked for: what the same owner wanted before is let go of.
+        """
+        with self._changed:
+            self._want(owner, key)
+            wish = self._wishes.get(key)
+            if wish is not None and wish.task.state == "failed" and time.monotonic() - wish.finished > FAILURE_SECONDS:
+                wish = None
+            if wish is None:
+                wish = self._wishes[key] = _Wish(work)
+            self._wishes.move_to_end(key)
+            wish.owners.add(owner)
+            self._forget()
+            if wish.task.state == "waiting" and self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="background", daemon=True)
+                self._thread.start()
+            return wish.task
+
+    def look(self, key: Hashable) -> Task | None:
+        """Return how far a task is without asking for it, None if nobody did."""
+        with self._changed:
+            wish = self._wishes.get(key)
+            return wish.task if wish is not None else None
+
+    # What follows runs under the lock.
+
+    def _want(self, owner: Hashable, key: Hashable) -> None:
+        """Note what an owner wants now, and let go of what it wanted before."""
+        before = self._wants.get(owner)
+        self._wants[owner] = key
+        if before is None or before == key or before not in self._wishes:
+            return
+        wish = self._wishes[before]
+        wish.owners.discard(owner)
+        if not wish.owners and wish.task.state in ("waiting", "running"):
+            del self._wishes[before]  # a running one notices that it is gone
+
+    def _forget(self) -> None:
+        ended = [key for key, wish in self._wishes.items() if wish.task.state in ("done", "failed")]
+        for key in ended[: max(0, len(ended) - self._keep)]:
+            del self._wishes[key]
+        if len(self._wants) > 1000:  # visitors who left
+            self._wants = {owner: key for owner, key in self._wants.items() if key in self._wishes}
+
+    # What follows runs in the thread.
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                waiting = [(key, wish) for key, wish in self._wishes.items() if wish.task.state == "waiting"]
+                if not waiting:
+                    self._thread = None
+                    return
+                key, wish = waiting[-1]
+                wish.task = Task("running")
+            self._run(key, wish)
+
+    def _run(self, key: Hashable, wish: _Wish) -> None:
+        def on_progress(done: int, total: int) -> None:
+            with self._changed:
+                wish.task = replace(wish.task, done=done, total=total)
+
+        def should_stop() -> bool:
+            with self._changed:
+                return self._wishes.get(key) is not wish
+
+        try:
+            result = wish.work(on_progress, should_stop)
+            task = replace(wish.task, state="done", result=result)
+        except Exception:  # the thread outlives whatever a task comes to
+            log.exception("Work in the background failed.")
+            task = replace(wish.task, state="failed")
+        with self._changed:
+            wish.task, wish.finished = task, time.monotonic()

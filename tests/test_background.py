@@ -1,0 +1,114 @@
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from core import background
+from core.background import Background, OnProgress, ShouldStop, Task
+
+
+def until(ready: Callable[[], bool], seconds: float = 10) -> None:
+    limit = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+class Steps:
+    """Work that goes on step by step when the test says so."""
+
+    def __init__(self) -> None:
+        self.go, self.started, self.stopped = threading.Semaphore(0), threading.Event(), threading.Event()
+        self.runs = 0
+
+    def __call__(self, on_progress: OnProgress, should_stop: ShouldStop) -> str:
+        self.runs += 1
+        self.started.set()
+        for step in range(3):
+            while not self.go.acquire(timeout=0.01):
+                if should_stop():
+                    self.stopped.set()
+                    return "half"
+            on_progress(step + 1, 3)
+        return "whole"
+
+
+def test_a_task_is_asked_for_watched_and_found_done() -> None:
+    room, work = Background(), Steps()
+    assert room.look("a") is None
+    assert room.ask("a", work, "visitor").state in ("waiting", "running")
+    work.go.release(2)
+    until(lambda: room.ask("a", work, "visitor").done == 2)
+    assert room.look("a") == Task("running", 2, 3)
+    work.go.release()
+    until(lambda: room.ask("a", work, "another").state == "done")
+    assert room.ask("a", work, "third").result == "whole"
+    assert work.runs == 1
+
+
+def test_what_nobody_wants_any_more_is_stopped() -> None:
+    room, first, second = Background(), Steps(), Steps()
+    room.ask("a", first, "visitor")
+    first.started.wait(5)
+    room.ask("b", second, "visitor")
+    assert first.stopped.wait(5)
+    assert room.look("a") is None
+    second.go.release(3)
+    until(lambda: room.ask("b", second, "visitor").state == "done")
+
+
+def test_what_another_still_wants_goes_on() -> None:
+    room, first, second = Background(), Steps(), Steps()
+    room.ask("a", first, "visitor")
+    room.ask("a", first, "another")
+    first.started.wait(5)
+    room.ask("b", second, "visitor")
+    first.go.release(3)
+    second.go.release(3)
+    until(lambda: room.look("b") == Task("done", 3, 3, "whole"))
+    assert room.look("a") == Task("done", 3, 3, "whole")
+
+
+def test_the_last_wish_comes_first() -> None:
+    room, busy = Background(), Steps()
+    room.ask("busy", busy, 0)
+    busy.started.wait(5)
+    order: list[str] = []
+    for number, key in enumerate("abc"):
+        room.ask(key, lambda *_, key=key: order.append(key), number + 1)
+    busy.go.release(3)
+    until(lambda: len(order) == 3)
+    assert order == ["c", "b", "a"]
+
+
+def test_a_failure_is_remembered_and_then_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    room, runs = Background(), list[int]()
+
+    def fail(on_progress: OnProgress, should_stop: ShouldStop) -> None:
+        runs.append(1)
+        raise ZeroDivisionError
+
+    room.ask("a", fail, 0)
+    until(lambda: room.look("a") == Task("failed"))
+    assert room.ask("a", fail, 0).state == "failed"
+    assert len(runs) == 1
+    monkeypatch.setattr(background, "FAILURE_SECONDS", 0.0)
+    room.ask("a", fail, 0)
+    until(lambda: len(runs) == 2)
+
+
+def test_old_results_are_forgotten() -> None:
+    room = Background(keep=2)
+    for key in range(5):
+        room.ask(key, lambda *_: "here", "visitor" + str(key))
+        until(lambda key=key: room.look(key) == Task("done", result="here"))
+    assert [room.look(key) is not None for key in range(5)] == [False, False, True, True, True]
+
+
+def test_the_thread_ends_when_there_is_nothing_to_do() -> None:
+    room = Background()
+    room.ask("a", lambda *_: 1, 0)
+    until(lambda: room._thread is None)
+    room.ask("b", lambda *_: 2, 0)
+    until(lambda: room.look("b") == Task("done", result=2))
