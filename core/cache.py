@@ -258,12 +258,24 @@ def _year_shares(
 ) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     years = _catalogue.years(labels, cluster, genres, settings.filters)
-    return explain.year_shares(years)
+    return explain.smoothed_shares(explain.year_shares(years))
 
 
 def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: tuple[str, ...]) -> pd.DataFrame:
-    """Return the share of each year's films in a cluster and with all the genres (`explain.year_shares`)."""
+    """Return the share of each year's films in a cluster and with all the genres (`explain.smoothed_shares`)."""
     return _year_shares(catalogue, catalogue.fingerprint, settings, cluster, genres)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _trends(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
+    years = _catalogue.years_by_cluster(analysis(_catalogue, settings).clustering.labels, settings.filters)
+    each = [explain.smoothed_shares(explain.year_shares(rows)) for _, rows in years.groupby("cluster")]
+    return pd.concat(each, ignore_index=True) if each else years
+
+
+def trends(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
+    """Return a row for each cluster and year with its share of the year's films (`explain.smoothed_shares`)."""
+    return _trends(catalogue, catalogue.fingerprint, settings)
 
 
 def _frozen(value: T) -> T:

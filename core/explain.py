@@ -113,3 +113,21 @@ def borderline(clustering: Clustering, cluster: int, n: int = 10) -> IntArray:
     """Return the genre lists (row numbers) of a cluster with the smallest margin, smallest first."""
     members = np.flatnonzero((clustering.labels == cluster) & ~np.isnan(clustering.margin))
     return members[np.argsort(clustering.margin[members], kind="stable")][:n]
+
+
+def smoothed_shares(years: pd.DataFrame, bandwidth: float = 2.0) -> pd.DataFrame:
+    """Add smooth, smooth_low and smooth_high to a row a year with year, n_cluster and n_all films.
+
+    The share of films around each year, where a film counts by a Gaussian kernel of the distance in years: a weighted
+    share, not a mean of shares, so years with few films say little. The interval is Wilson's (1927, 95 %) for the
+    number of films that such weights are worth, (sum of weights)² / sum of squared weights (Kish 1965).
+    """
+    year = years["year"].to_numpy(np.float64)
+    counted, everyone = years["n_cluster"].to_numpy(np.float64), years["n_all"].to_numpy(np.float64)
+    kernel = np.exp(-0.5 * ((year[:, None] - year[None]) / bandwidth) ** 2)
+    films = kernel @ everyone
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (kernel @ counted) / films
+        worth = films**2 / (kernel**2 @ everyone)
+    low, high = wilson(share * worth, worth)
+    return years.assign(smooth=share, smooth_low=low, smooth_high=high)

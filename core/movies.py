@@ -33,6 +33,8 @@ HARDENED: dict[str, str | bool | int | float | list[str]] = {
 }
 MEASURES = ("tomatometer", "metascore", "reviews", "runtime", "box_office", "oscars")
 GROUPINGS = ("countries", "languages", "directors", "writers", "cast")
+KINDS = ("genres", *GROUPINGS, "decades")
+DECADE = "concat(CAST(floor(year / 10) * 10 AS INTEGER), 's')"
 FILM_COLUMNS = (
     *("movie_id", "title", "year", "genres", "tomatometer", "metascore", "reviews", "runtime"),
     *("box_office", "oscars", "directors", "countries", "languages", "certificate"),
@@ -204,6 +206,20 @@ class Catalogue:
             labels,
         )
 
+    def years_by_cluster(self, labels: IntArray, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+        """Return a row for each year that has films and each cluster: year, cluster, n_cluster, n_all (every film)."""
+        where, parameters = filters.where()
+        return self._frame(
+            "WITH scope AS (SELECT year, cluster FROM movies LEFT JOIN labels USING (list_id) "
+            f"WHERE year IS NOT NULL AND {where}), years AS (SELECT year, count(*) AS n_all FROM scope GROUP BY year), "
+            "clusters AS (SELECT DISTINCT cluster FROM labels), "
+            "found AS (SELECT year, cluster, count(*) AS n FROM scope GROUP BY year, cluster) "
+            "SELECT year, cluster, coalesce(n, 0) AS n_cluster, n_all "
+            "FROM years CROSS JOIN clusters LEFT JOIN found USING (year, cluster) ORDER BY cluster, year",
+            parameters,
+            labels,
+        )
+
     def shares(
         self, column: str, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS
     ) -> tuple[pd.DataFrame, int, int]:
@@ -232,6 +248,101 @@ class Catalogue:
             labels,
         ).to_pylist()[0]
         return frame, totals["cluster"], totals["everyone"]
+
+    def contrast_values(
+        self,
+        kind: str,
+        labels: IntArray,
+        a: int,
+        b: int | None = None,
+        filters: Filters = NO_FILTERS,
+        min_films: int = 1,
+    ) -> pd.DataFrame:
+        """Count the films that have each value of a kind in cluster a, in cluster b, and in the catalogue.
+
+        Without b the other side is the rest: every film with genres that is not in a. A kind is one of KINDS, decades
+        being texts such as "1980s". Returns a frame (value, n_a, n_b, n_all) in the order of the values, without
+        those of fewer than `min_films` films in a and b together. Raises ValueError for another kind.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"{kind} is not one of {', '.join(KINDS)}.")
+        scope, parameters = _sides(a, b, filters)
+        lists = f"[{DECADE}]" if kind == "decades" else f'list_distinct("{kind}")'
+        return self._frame(
+            "SELECT value, count(*) FILTER (in_a) AS n_a, count(*) FILTER (in_b) AS n_b, count(*) AS n_all "
+            f"FROM (SELECT unnest({lists}) AS value, in_a, in_b FROM {scope} WHERE {_known(kind)}) "
+            "GROUP BY value HAVING n_a + n_b >= ? ORDER BY value",
+            [*parameters, min_films],
+            labels,
+        )
+
+    def contrast_totals(
+        self, labels: IntArray, a: int, b: int | None = None, filters: Filters = NO_FILTERS
+    ) -> pd.DataFrame:
+        """Count the films of cluster a, of b (without b: the rest) and of the catalogue that have a kind filled in.
+
+        Returns a row for each of KINDS, the denominators of `contrast_values`, and one named films, which counts them
+        all: index kind, columns n_a, n_b, n_all.
+        """
+        scope, parameters = _sides(a, b, filters)
+        conditions = {"films": "true", **{kind: _known(kind) for kind in KINDS}}
+        counted = ", ".join(
+            f'count(*) FILTER ({side} AND {known}) AS "{name} {kind}"'
+            for kind, known in conditions.items()
+            for name, side in (("n_a", "in_a"), ("n_b", "in_b"), ("n_all", "true"))
+        )
+        (row,) = self._table(f"SELECT {counted} FROM {scope}", parameters, labels).to_pylist()
+        sides = ("n_a", "n_b", "n_all")
+        found = {kind: [row[f"{name} {kind}"] for name in sides] for kind in conditions}
+        return pd.DataFrame.from_dict(found, orient="index", columns=list(sides)).rename_axis("kind")
+
+    def contrast_measures(
+        self, labels: IntArray, a: int, b: int | None = None, filters: Filters = NO_FILTERS
+    ) -> pd.DataFrame:
+        """Count the films of cluster a and of b (without b: the rest) at each value of year and of every measure.
+
+        Returns a frame (measure, value, n_a, n_b), sorted by measure and value. It says as much as all the films'
+        values do, and for ten million films it is small.
+        """
+        scope, parameters = _sides(a, b, filters)
+        names = ("year", *MEASURES)
+        listed = ", ".join(f"'{name}'" for name in names)
+        values = ", ".join(f"CAST({name} AS DOUBLE)" for name in names)
+        return self._frame(
+            "SELECT measure, value, count(*) FILTER (in_a) AS n_a, count(*) FILTER (in_b) AS n_b FROM "
+            f"(SELECT unnest([{listed}]) AS measure, unnest([{values}]) AS value, in_a, in_b FROM {scope} "
+            "WHERE in_a OR in_b) WHERE value IS NOT NULL GROUP BY measure, value ORDER BY measure, value",
+            parameters,
+            labels,
+        )
+
+    def contrast_films(
+        self,
+        kind: str,
+        value: str,
+        labels: IntArray,
+        a: int,
+        b: int | None = None,
+        filters: Filters = NO_FILTERS,
+    ) -> pd.DataFrame:
+        """Return the films behind a row of a contrast, most reviewed first, as `films` does, with in_a and in_b.
+
+        They are the films of a and of b (without b: the rest) that have a value of one of KINDS, taken literally, or,
+        whatever the value, those with a number where kind is year or a measure. Raises ValueError for another kind.
+        """
+        if kind not in (*KINDS, "year", *MEASURES):
+            raise ValueError(f"{kind} is not one of {', '.join((*KINDS, 'year', *MEASURES))}.")
+        scope, parameters = _sides(a, b, filters)
+        condition = _known(kind)
+        if kind in KINDS:
+            condition = f"{DECADE} = ?" if kind == "decades" else f'list_contains("{kind}", ?)'
+            parameters.append(value)
+        return self._frame(
+            f"SELECT {', '.join(map(_shown, FILM_COLUMNS))}, list_id, in_a, in_b FROM {scope} "
+            f"WHERE (in_a OR in_b) AND {condition} ORDER BY reviews DESC NULLS LAST, row_id",
+            parameters,
+            labels,
+        )
 
     def films(
         self,
@@ -305,6 +416,24 @@ class Catalogue:
                 ) from error
             except duckdb.Error as error:
                 raise CatalogueError(f"The catalogue {self.name} could not be read: {type(error).__name__}.") from error
+
+
+def _sides(a: int, b: int | None, filters: Filters) -> tuple[str, list[Any]]:
+    """Return films with in_a and in_b as a table of fixed words, and its parameters. Without b, b is the rest."""
+    where, parameters = filters.where()
+    other = "list_id IS NOT NULL AND coalesce(cluster <> ?, true)" if b is None else "coalesce(cluster = ?, false)"
+    scope = (
+        f"(SELECT movies.*, coalesce(cluster = ?, false) AS in_a, {other} AS in_b "
+        f"FROM movies LEFT JOIN labels USING (list_id) WHERE {where})"
+    )
+    return scope, [a, a if b is None else b, *parameters]
+
+
+def _known(kind: str) -> str:
+    """Return the condition that a film has a kind, or a measure, filled in."""
+    if kind in ("genres", *GROUPINGS):
+        return f'len("{kind}") > 0'
+    return f"{'year' if kind == 'decades' else kind} IS NOT NULL"
 
 
 def _shown(column: str) -> str:

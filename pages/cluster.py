@@ -55,8 +55,9 @@ with right:
         )
         st.caption(
             "A point is a year: films of the cluster (with the genres chosen below, if any) out of all films of that "
-            "year under the filters, with or without genres; the band is the 95 % interval (Wilson). Hollow points "
-            "have fewer than 20 films. Click a point to see its films below."
+            "year under the filters, with or without genres; hollow points have fewer than 20 films. The line weighs "
+            "the films of the years around (Gaussian, 2 years), the band is its 95 % interval (Wilson). Click a point "
+            "to see its films below."
         )
 
 films = controls.cluster_films(view, cluster, lists)

@@ -38,7 +38,9 @@ def figures(
     lists, clusters = tables
     genres = analysed.genres.merge(clusters[["cluster", "label"]], on="cluster")
     one = analysed.genres[(analysed.genres["cluster"] == 3) & (analysed.genres["n_cluster"] > 0)]
-    years = explain.year_shares(catalogue.years(analysed.clustering.labels, 3))
+    years = explain.smoothed_shares(explain.year_shares(catalogue.years(analysed.clustering.labels, 3)))
+    shares = catalogue.years_by_cluster(analysed.clustering.labels).merge(clusters[["cluster", "label", "color"]])
+    shares = explain.smoothed_shares(explain.year_shares(shares))
     return {
         "map": lambda part: charts.genre_map(lists[: 50 if part else None], clusters[: 3 if part else None], AXES),
         "sizes": lambda part: charts.sizes(clusters[: 3 if part else None]),
@@ -46,10 +48,11 @@ def figures(
         "heat map, lift": lambda part: charts.genre_heatmap(genres[: 30 if part else None], "lift"),
         "genres": lambda part: charts.genre_lifts(one[: 3 if part else None], "#aa3311" if part else "#3366cc"),
         "years": lambda part: charts.year_shares(years[: 5 if part else None], "#aa3311" if part else "#3366cc"),
+        "trends": lambda part: charts.trends(shares[: 50 if part else None]),
     }
 
 
-NAMES = ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years"]
+NAMES = ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years", "trends"]
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:
@@ -137,8 +140,11 @@ def test_a_specification_stays_the_same_when_rows_change(
 def test_a_click_can_be_picked_up(figures: dict[str, Callable[[bool], Figure]], name: str) -> None:
     spec = figures[name](False).spec
     params = {part["name"]: part for part in parts(spec) if {"name", "select"} <= part.keys()}
-    picked = {"heat map, share": ["cluster", "genre"], "heat map, lift": ["cluster", "genre"]}
-    expected = picked.get(name, {"genres": ["genre"], "years": ["year"]}.get(name, ["cluster"]))
+    picked = {
+        **{"heat map, share": ["cluster", "genre"], "heat map, lift": ["cluster", "genre"]},
+        **{"genres": ["genre"], "years": ["year"], "trends": ["cluster", "year"]},
+    }
+    expected = picked.get(name, ["cluster"])
     assert params["pick"]["select"]["fields"] == expected
     assert params["pick"]["select"]["type"] == "point"
     assert ("brush" in params) == (name == "map")

@@ -236,3 +236,30 @@ def test_a_single_cluster_has_no_borderline() -> None:
     one = clustering.fit(clustering.space(np.ones((2, 3), dtype=np.float32), weights), weights, 2)
     assert explain.borderline(one, 0).tolist() == []
     assert explain.typical(one, 0).tolist() == [0, 1]
+
+
+def test_smoothed_shares_weigh_years_by_their_films() -> None:
+    years = pd.DataFrame({"year": [2000, 2001, 2002], "n_cluster": [1, 50, 0], "n_all": [1, 100, 1]})
+    smooth = explain.smoothed_shares(years)
+    assert abs(smooth["smooth"] - 0.5).max() < 0.02  # single films do not move it
+    # By the formula, one film at a time.
+    films = [(year, k < hits) for year, hits, n in years.itertuples(index=False) for k in range(n)]
+    for row in smooth.itertuples():
+        weights = np.array([np.exp(-0.5 * ((year - row.year) / 2) ** 2) for year, _ in films])
+        share = sum(weight for weight, (_, hit) in zip(weights, films, strict=True) if hit) / weights.sum()
+        low, high = explain.wilson(*(np.array([x * weights.sum() ** 2 / (weights**2).sum()]) for x in (share, 1.0)))
+        assert np.allclose([row.smooth, row.smooth_low, row.smooth_high], [share, low[0], high[0]])
+    assert (smooth["smooth_low"] <= smooth["smooth"]).all()
+    assert (smooth["smooth"] <= smooth["smooth_high"]).all()
+
+
+def test_a_year_far_from_all_others_keeps_its_own_share() -> None:
+    years = pd.DataFrame({"year": [1900, 2000], "n_cluster": [3, 10], "n_all": [4, 40]})
+    smooth = explain.smoothed_shares(years)
+    assert np.allclose(smooth["smooth"], [0.75, 0.25])
+    assert np.allclose(smooth["smooth_low"], explain.wilson(np.array([3.0, 10.0]), np.array([4.0, 40.0]))[0])
+
+
+def test_nothing_to_smooth() -> None:
+    nothing = pd.DataFrame({"year": [], "n_cluster": [], "n_all": []})
+    assert explain.smoothed_shares(nothing).empty

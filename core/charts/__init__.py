@@ -1,13 +1,15 @@
 """The charts: a tidy frame in, a `Figure` (specification and rows) out, one function a chart.
 
-`figure` tells why the two are kept apart, `colors` gives each cluster its colour, `overview` and `cluster` draw what
-their pages show. Titles, axis titles and units are set here; the caption that tells how to read a chart is the page's.
+`figure` tells why the two are kept apart, `colors` gives each cluster its colour, the others draw what the pages of
+their names show. Titles, axis titles and units are set here; the caption that tells how to read a chart is the page's.
 """
 
+from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
 from core.charts.figure import Figure
 from core.charts.overview import genre_heatmap, genre_map, sizes
+from core.charts.trends import trends
 
 __all__ = [
     "Figure",
@@ -15,8 +17,11 @@ __all__ = [
     "genre_heatmap",
     "genre_lifts",
     "genre_map",
+    "lines_of_descent",
+    "over_k",
     "readable_on",
     "sizes",
+    "trends",
     "with_color",
     "year_shares",
 ]

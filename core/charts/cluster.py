@@ -63,9 +63,10 @@ def _genre_lifts() -> dict[str, Any]:
 
 
 def year_shares(years: pd.DataFrame, color: str) -> Figure:
-    """Draw the share of each year's films that are in the cluster, with its interval, and hollow where few films.
+    """Draw the share of each year's films as points, hollow where there are few films, and a smooth line with its band.
 
-    years has year, n_cluster, n_all, share, share_low, share_high. Selection: `pick` (field year) on a click.
+    years has year, n_cluster, n_all, share, share_low, share_high, smooth, smooth_low, smooth_high. Selection: `pick`
+    (field year) on a click.
     """
     few = years["n_all"] < FEW_FILMS
     return Figure(_year_shares(), years.assign(color=color, fill=few.map({True: "transparent", False: color})))
@@ -90,9 +91,9 @@ def _year_shares() -> dict[str, Any]:
         ],
     )
     interval = base.mark_area(opacity=0.18, interpolate="monotone").encode(
-        y=alt.Y("share_low:Q", title=title, axis=alt.Axis(format=".0%")), y2="share_high:Q"
+        y=alt.Y("smooth_low:Q", title=title, axis=alt.Axis(format=".0%")), y2="smooth_high:Q"
     )
-    line = base.mark_line(strokeWidth=1.5, opacity=0.7).encode(y=alt.Y("share:Q", title=title))
+    line = base.mark_line(strokeWidth=2, opacity=0.9).encode(y=alt.Y("smooth:Q", title=title))
     points = (
         base.mark_point(size=42, strokeWidth=1.5)
         .encode(

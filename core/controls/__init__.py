@@ -50,6 +50,7 @@ from core.controls.tables import (
     spread_table,
     stand_out_table,
 )
+from core.controls.trends import decade_table, risen_and_fallen
 from core.controls.words import counted, plain
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "cluster_genres",
     "counted",
     "current",
+    "decade_table",
     "describe",
     "downloads",
     "encoder_table",
@@ -85,6 +87,7 @@ __all__ = [
     "picked_on_map",
     "plain",
     "remember_pick",
+    "risen_and_fallen",
     "row_picked",
     "scope",
     "searched_films",

@@ -56,6 +56,13 @@ def navigation() -> st.Page:
                 help="One cluster in full, down to its films.",
             ),
             st.Page(
+                PAGES / "trends.py",
+                title="Trends",
+                icon=":material/show_chart:",
+                url_path="trends",
+                help="How the clusters came and went over the years.",
+            ),
+            st.Page(
                 PAGES / "films.py",
                 title="Films",
                 icon=":material/movie:",

@@ -42,27 +42,27 @@ def label(analysis: Analysis, cluster: int) -> str:
     return f"{cluster} {analysis.names[cluster].text}"
 
 
-def link_to_cluster(view: View, cluster: int, genre: str | None = None) -> None:
-    """Draw a link to a cluster's page, with a genre chosen there if one is given."""
+def link_to_cluster(view: View, cluster: int, genre: str | None = None, year: int | None = None) -> None:
+    """Draw a link to a cluster's page, with a genre or a year chosen there if one is given."""
     text = f"Open cluster {cluster}: {plain(view.analysis.names[cluster].text)}"
     if genre:
         text += f", films with {plain(genre)}"
+    if year is not None:
+        text += f", films of {year}"
     # An empty parameter clears what was chosen on that page before.
+    chosen = {"with": genre or "", "year": "" if year is None else str(year), "list": "", "find": ""}
     st.page_link(
-        PAGES / "cluster.py",
-        label=text,
-        icon=":material/zoom_in:",
-        query_params={"cluster": str(cluster), "with": genre or "", "year": "", "list": "", "find": ""},
+        PAGES / "cluster.py", label=text, icon=":material/zoom_in:", query_params={"cluster": str(cluster), **chosen}
     )
 
 
-def remember_pick(source: str, cluster: int | None, genre: str | None = None) -> None:
+def remember_pick(source: str, cluster: int | None, genre: str | None = None, year: int | None = None) -> None:
     """Keep the cluster that was picked in a chart or table, so that the way to it is shown beside that one.
 
     It is kept with the settings it was picked under: under others its number means another cluster.
     """
     settings = st.session_state["settings"]
-    st.session_state["picked"] = None if cluster is None else (source, settings, cluster, genre)
+    st.session_state["picked"] = None if cluster is None else (source, settings, cluster, genre, year)
 
 
 def show_pick(view: View, source: str) -> None:
@@ -76,7 +76,8 @@ def picked_in_chart(source: str) -> None:
     """Remember what a click in the chart with this key chose (a callback of `show_chart`)."""
     points = st.session_state[source].selection.get("pick") or []
     if points:
-        remember_pick(source, int(points[0]["cluster"]), points[0].get("genre"))
+        year = points[0].get("year")
+        remember_pick(source, int(points[0]["cluster"]), points[0].get("genre"), None if year is None else int(year))
     else:
         remember_pick(source, None)
 

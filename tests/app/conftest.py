@@ -28,7 +28,13 @@ ROOT = Path(__file__).resolve().parents[2]
 # AppTest takes a folder pages/ beside the script for the old way of making pages and runs these without the frame. So
 # its script lies elsewhere (in a temporary folder) and runs ours.
 ENTRY = f"import runpy\nrunpy.run_path({str(ROOT / 'streamlit_app.py')!r})"
-TITLES = {"overview": "What these films are about", "cluster": "One cluster", "films": "Films", "encoders": "Encoders"}
+TITLES = {
+    "overview": "What these films are about",
+    "cluster": "One cluster",
+    "trends": "Trends",
+    "films": "Films",
+    "encoders": "Encoders",
+}
 WAITING = "Reading the genres"
 TROUBLES = ("The catalogue cannot be opened", "The encoders cannot be listed")
 BASELINE = encoders.BASELINE
