@@ -22,6 +22,7 @@ from streamlit.errors import StreamlitSecretNotFoundError
 
 from core import analysis as analysis_module
 from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies
+from core import contrast as contrast_module
 from core import worker as worker_module
 from core.analysis import Analysis
 from core.clustering import FloatArray, Space
@@ -264,6 +265,17 @@ def _year_shares(
 def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: tuple[str, ...]) -> pd.DataFrame:
     """Return the share of each year's films in a cluster and with all the genres (`explain.smoothed_shares`)."""
     return _year_shares(catalogue, catalogue.fingerprint, settings, cluster, genres)
+
+
+@st.cache_data(max_entries=32, show_spinner="Comparing")
+def _contrast(_catalogue: Catalogue, fingerprint: str, settings: Settings, a: int, b: int | None) -> pd.DataFrame:
+    labels = analysis(_catalogue, settings).clustering.labels
+    return contrast_module.contrast(_catalogue, labels, a, b, settings.filters)
+
+
+def contrast(catalogue: Catalogue, settings: Settings, a: int, b: int | None) -> pd.DataFrame:
+    """Return what tells cluster a from cluster b, or from the rest, by how much it does (`contrast.contrast`)."""
+    return _contrast(catalogue, catalogue.fingerprint, settings, a, b)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

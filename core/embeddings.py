@@ -23,6 +23,7 @@ Float32 = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 SVD_COMPONENTS = 100
+DEAD = 1e-6  # of the largest spread: what varies less does not vary
 # What encoding takes beside the weights: libraries, the tokenizer, a batch on its way.
 ROOM_TO_WORK = 400_000_000
 SMALLER = "Choose a smaller encoder, or close other programs and try again."
@@ -147,20 +148,25 @@ def encode_chunks(
         yield np.array(rows, dtype=np.int64), vectors
 
 
-def post_process(vectors: Float32, encoder: Encoder, standardize: bool = False) -> Float32:
+def post_process(
+    vectors: Float32, encoder: Encoder, standardize: bool = False, known: Float32 | None = None
+) -> Float32:
     """Return the vectors (n, dimension) that are clustered: centred if the encoder asks for it, length 1.
 
     With `standardize` every dimension also gets the same variance before normalising, so that a few dimensions with
-    large values do not decide all distances (Timkey and van Schijndel 2021, arXiv 2109.04404). Mean and variance are
-    the plain ones over the documents, not weighted by films, so that a filter never moves a vector. A vector of zeros
-    stays one.
+    large values do not decide all distances (Timkey and van Schijndel 2021, arXiv 2109.04404); a dimension that hardly
+    varies stays out. Mean and variance are the plain ones over `known` (m, dimension), the vectors themselves if
+    None, and not weighted by films, so that a filter never moves a vector. A vector of zeros stays one.
     """
     result = np.asarray(vectors, dtype=np.float32)
-    if (encoder.center or standardize) and len(result):
-        exact = result - result.mean(axis=0, dtype=np.float64)
+    known = result if known is None else np.asarray(known, dtype=np.float32)
+    if (encoder.center or standardize) and len(known):
+        mean = known.mean(axis=0, dtype=np.float64)
+        exact = result - mean
         if standardize:
-            spread = exact.std(axis=0)
-            exact /= np.where(spread == 0, 1, spread)
+            spread = (known - mean).std(axis=0)
+            # Dimensions that never vary differ by rounding, which must not be blown up to full variance.
+            exact *= np.where(spread > DEAD * spread.max(), 1 / np.maximum(spread, 1e-300), 0.0)
         result = exact.astype(np.float32)
     norms = np.linalg.norm(result, axis=1, keepdims=True)
     return np.asarray(result / np.where(norms == 0, 1, norms), dtype=np.float32)

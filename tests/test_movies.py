@@ -483,6 +483,134 @@ def test_shares_of_values(
     assert list(frame.itertuples(index=False, name=None)) == [(v, n, everyone[v]) for v, n in expected]
 
 
+# A against B
+
+
+def values_of(film: Film, kind: str) -> set[str]:
+    """The values of a kind that a film has."""
+    if kind == "decades":
+        return set() if film["year"] is None else {f"{film['year'] // 10 * 10}s"}
+    return {*(film[kind] or ())}
+
+
+CONTRAST_FILTERS = [FILTERS[0], FILTERS[1], FILTERS[5], FILTERS[16]]
+
+
+@pytest.mark.parametrize("b", [4, None])
+@pytest.mark.parametrize("filters", CONTRAST_FILTERS, ids=str)
+def test_values_of_two_sides(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    filters: Filters,
+    b: int | None,
+) -> None:
+    left = [film for film in plain_films if passes(film, filters)]
+    mine = [film for film in left if cluster_of(film) == 2]
+    # the rest is every other film with genres, in a cluster or in none
+    theirs = [film for film in left if film["genre_list"] and (cluster_of(film) == b if b else cluster_of(film) != 2)]
+    totals = catalogue.contrast_totals(labels, 2, b, filters)
+    assert totals.index.tolist() == ["films", *movies.KINDS]
+    assert totals.loc["films"].tolist() == [len(mine), len(theirs), len(left)]
+    for kind in movies.KINDS:
+        sides = [[values_of(film, kind) for film in films] for films in (mine, theirs, left)]
+        assert totals.loc[kind].tolist() == [sum(map(bool, side)) for side in sides]
+        n_a, n_b, n_all = (Counter(itertools.chain.from_iterable(side)) for side in sides)
+        expected = [(value, n_a[value], n_b[value], n_all[value]) for value in sorted({*n_a, *n_b})]
+        frame = catalogue.contrast_values(kind, labels, 2, b, filters)
+        assert frame.columns.tolist() == ["value", "n_a", "n_b", "n_all"]
+        assert list(frame.itertuples(index=False, name=None)) == expected
+        often = catalogue.contrast_values(kind, labels, 2, b, filters, min_films=4)
+        assert list(often.itertuples(index=False, name=None)) == [row for row in expected if row[1] + row[2] >= 4]
+
+
+@pytest.mark.parametrize("b", [4, None])
+@pytest.mark.parametrize("filters", CONTRAST_FILTERS, ids=str)
+def test_measures_of_two_sides(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    filters: Filters,
+    b: int | None,
+) -> None:
+    left = [film for film in plain_films if passes(film, filters)]
+    mine = [film for film in left if cluster_of(film) == 2]
+    theirs = [film for film in left if film["genre_list"] and (cluster_of(film) == b if b else cluster_of(film) != 2)]
+    expected = []
+    for name in sorted(("year", *movies.MEASURES)):
+        n_a, n_b = (Counter(film[name] for film in films if film[name] is not None) for films in (mine, theirs))
+        expected += [(name, float(value), n_a[value], n_b[value]) for value in sorted({*n_a, *n_b})]
+    frame = catalogue.contrast_measures(labels, 2, b, filters)
+    assert frame.columns.tolist() == ["measure", "value", "n_a", "n_b"]
+    assert list(frame.itertuples(index=False, name=None)) == expected
+
+
+@pytest.mark.parametrize("b", [4, None])
+def test_the_films_behind_a_contrast(
+    catalogue: Catalogue, plain_films: list[Film], labels: IntArray, cluster_of: Callable[[Film], int], b: int | None
+) -> None:
+    films = sorted(plain_films, key=lambda film: -1 if film["reviews"] is None else film["reviews"], reverse=True)
+    mine = {film["movie_id"] for film in films if cluster_of(film) == 2}
+    theirs = {film["movie_id"] for film in films if film["genre_list"] and cluster_of(film) == b}
+    if b is None:
+        theirs = {film["movie_id"] for film in films if film["genre_list"]} - mine
+    either = mine | theirs
+    for kind, value in (("genres", "War"), ("cast", "Meryl Streep"), ("decades", "1980s"), ("languages", "French")):
+        expected = [film["movie_id"] for film in films if value in values_of(film, kind) and film["movie_id"] in either]
+        found = catalogue.contrast_films(kind, value, labels, 2, b)
+        assert tuple(found.columns) == (*movies.FILM_COLUMNS, "list_id", "in_a", "in_b")
+        assert len(expected) > 2
+        assert found["movie_id"].tolist() == expected
+        assert found["in_a"].tolist() == [movie_id in mine for movie_id in expected]
+        assert found["in_b"].tolist() == [movie_id in theirs for movie_id in expected]
+    found = catalogue.contrast_films("metascore", "", labels, 2, b, Filters(min_reviews=50))
+    assert found["movie_id"].tolist() == [
+        film["movie_id"]
+        for film in films
+        if film["metascore"] is not None and (film["reviews"] or 0) >= 50 and film["movie_id"] in either
+    ]
+
+
+def test_a_side_against_itself_has_every_film_twice(catalogue: Catalogue, labels: IntArray) -> None:
+    frame = catalogue.contrast_values("countries", labels, 2, 2)
+    assert frame["n_a"].tolist() == frame["n_b"].tolist()
+    films = catalogue.contrast_films("decades", "1980s", labels, 2, 2)
+    assert films["in_a"].all()
+    assert films["in_b"].all()
+
+
+def test_a_contrast_of_unknown_columns(catalogue: Catalogue, labels: IntArray) -> None:
+    with pytest.raises(ValueError, match=r"^title is not one of genres, countries, .*, cast, decades\.$"):
+        catalogue.contrast_values("title", labels, 0)
+    with pytest.raises(ValueError, match=r"^title is not one of genres, .*, decades, year, tomatometer, .*, oscars\.$"):
+        catalogue.contrast_films("title", "A", labels, 0)
+
+
+def test_a_contrast_of_the_least_that_a_catalogue_can_have(small: Callable[[list[Film]], Catalogue]) -> None:
+    catalogue = small([{"title": "A", "genres": ["War"]}, {"title": "B", "genres": []}])
+    labels = np.array([0])
+    assert catalogue.contrast_totals(labels, 0).loc["films"].tolist() == [1, 0, 2]
+    assert catalogue.contrast_values("genres", labels, 0).to_numpy().tolist() == [["War", 1, 0, 1]]
+    assert catalogue.contrast_values("directors", labels, 0).empty
+    assert catalogue.contrast_values("decades", labels, 0).empty
+    assert catalogue.contrast_measures(labels, 0).empty
+    assert catalogue.contrast_films("year", "", labels, 0).empty
+
+
+def test_values_of_a_contrast_are_taken_literally(small: Callable[[list[Film]], Catalogue]) -> None:
+    catalogue = small([{"title": text, "genres": ["War"], "directors": [f"<{text}>"]} for text in HOSTILE])
+    for text in HOSTILE:
+        found = catalogue.contrast_films("directors", f"<{text}>", np.array([0]), 0)
+        assert found["title"].tolist() == [text]
+    assert catalogue.contrast_films("decades", "' OR 1=1 --", np.array([0]), 0).empty
+    assert catalogue.counts() == Counts(len(HOSTILE), 0)
+
+
+# Single films
+
+
 def test_films_are_narrowed_down_by_each_choice_and_all_together(
     catalogue: Catalogue, plain_films: list[Film], labels: IntArray, cluster_of: Callable[[Film], int]
 ) -> None:

@@ -4,6 +4,7 @@ The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar` and
 `current`, or with `visit` if it shows no clusters.
 """
 
+from core.controls.contrasts import contrast_films, contrast_table
 from core.controls.encoding import describe
 from core.controls.frame import (
     View,
@@ -18,6 +19,7 @@ from core.controls.frame import (
 )
 from core.controls.picks import (
     choose_cluster,
+    choose_sides,
     cluster_films,
     cluster_genres,
     film_filters,
@@ -58,9 +60,12 @@ __all__ = [
     "View",
     "all_films",
     "choose_cluster",
+    "choose_sides",
     "cluster_figures",
     "cluster_films",
     "cluster_genres",
+    "contrast_films",
+    "contrast_table",
     "counted",
     "current",
     "decade_table",

@@ -56,6 +56,13 @@ def navigation() -> st.Page:
                 help="One cluster in full, down to its films.",
             ),
             st.Page(
+                PAGES / "compare.py",
+                title="A against B",
+                icon=":material/compare_arrows:",
+                url_path="compare",
+                help="What tells two clusters apart, or one from the rest.",
+            ),
+            st.Page(
                 PAGES / "trends.py",
                 title="Trends",
                 icon=":material/show_chart:",

@@ -1,5 +1,6 @@
 """From a mark to the films behind it: what was clicked, which cluster is shown, which films are chosen."""
 
+import re
 from collections.abc import Callable
 
 import pandas as pd
@@ -19,21 +20,38 @@ def show_chart(figure: Figure, key: str, on_select: Callable[[], None], alt: str
 
 def choose_cluster(view: View) -> int:
     """Draw the choice of a cluster, keep it in the URL as `cluster`, and return its number."""
-    numbers = range(view.analysis.clustering.n_clusters)
-    asked = st.query_params.get("cluster", str(st.session_state.get("last_cluster", 0)))
-    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 0
-    number = number if number in numbers else 0
-    st.session_state["chosen_cluster"] = number
-    st.selectbox(
-        "Cluster",
-        numbers,
-        key="chosen_cluster",
-        format_func=lambda i: label(view.analysis, i),
-        on_change=lambda: st.query_params.update(cluster=str(st.session_state["chosen_cluster"])),
-    )
+    number = _choose(view, "cluster", "Cluster", int(st.session_state.get("last_cluster", 0)), first=0)
     st.session_state["last_cluster"] = number
-    if st.query_params.get("cluster") != str(number):
-        st.query_params["cluster"] = str(number)
+    return number
+
+
+def choose_sides(view: View) -> tuple[int, int | None]:
+    """Draw the choice of two clusters, or of one and the rest, in the URL as `a` and `b`; None is the rest."""
+    left, right = st.columns(2)
+    with left:
+        a = _choose(view, "a", "Cluster A", int(st.session_state.get("last_cluster", 0)), first=0)
+    with right:
+        b = _choose(view, "b", "Cluster B", -1, first=-1)
+    return a, None if b in (-1, a) else b
+
+
+def _choose(view: View, name: str, title: str, otherwise: int, first: int) -> int:
+    """Draw the choice of a number from `first` on, kept in the URL under a name; -1 is the rest."""
+    numbers = range(first, view.analysis.clustering.n_clusters)
+    asked = st.query_params.get(name, str(otherwise))
+    number = int(asked) if re.fullmatch(r"-1|[0-9]{1,3}", asked) else otherwise
+    number = next(each for each in (number, otherwise, first) if each in numbers)
+    key = f"chosen_{name}"
+    st.session_state[key] = number
+    st.selectbox(
+        title,
+        numbers,
+        key=key,
+        format_func=lambda i: "The rest" if i == -1 else label(view.analysis, i),
+        on_change=lambda: st.query_params.update({name: str(st.session_state[key])}),
+    )
+    if st.query_params.get(name) != str(number):
+        st.query_params[name] = str(number)
     return number
 
 

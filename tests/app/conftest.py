@@ -31,6 +31,7 @@ ENTRY = f"import runpy\nrunpy.run_path({str(ROOT / 'streamlit_app.py')!r})"
 TITLES = {
     "overview": "What these films are about",
     "cluster": "One cluster",
+    "compare": "A against B",
     "trends": "Trends",
     "films": "Films",
     "encoders": "Encoders",
