@@ -21,13 +21,15 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
 from core import analysis as analysis_module
-from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies
+from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies, reasons
 from core import contrast as contrast_module
 from core import worker as worker_module
 from core.analysis import Analysis
 from core.clustering import FloatArray, Space
+from core.embeddings import Float32
 from core.encoders import Dtype, Encoder
 from core.movies import Catalogue, Counts, Filters, Options
+from core.reasons import Reason
 from core.recipes import Settings
 from core.sources import SourceError
 from core.vectors import DEFAULT_VECTORS, VectorStore
@@ -35,6 +37,7 @@ from core.worker import Worker
 
 T = TypeVar("T")
 
+MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
@@ -265,6 +268,44 @@ def _year_shares(
 def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: tuple[str, ...]) -> pd.DataFrame:
     """Return the share of each year's films in a cluster and with all the genres (`explain.smoothed_shares`)."""
     return _year_shares(catalogue, catalogue.fingerprint, settings, cluster, genres)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _raw(_catalogue: Catalogue, fingerprint: str, encoder_id: str, dtype: Dtype) -> Float32:
+    """Return the vectors of the genre lists before post-processing."""
+    encoder = encoders.get(encoder_id)
+    if encoder.kind == "transformer":
+        return _frozen(store().load(encoders.key(encoder, dtype), _catalogue.genre_lists))
+    return _frozen(embeddings.baseline(encoder, _catalogue.genre_lists))
+
+
+def texts_without_a_genre(catalogue: Catalogue, genre_list: str) -> tuple[str, ...]:
+    """Return what remains of a genre list without each genre; of all lists, where there are not too many of them.
+
+    One job for all of them costs little more than one for a few: most of it is loading the model.
+    """
+    lists = catalogue.genre_lists if len(catalogue.genre_lists) <= MAX_LISTS_AT_ONCE else (genre_list,)
+    return tuple(dict.fromkeys(text for each in lists for _, text in reasons.without_each(each)))
+
+
+def reason(catalogue: Catalogue, settings: Settings, list_id: int) -> Reason | None:
+    """Return why a genre list is in its cluster (`reasons.reason`), None while texts lack vectors for an answer."""
+    encoder = encoders.get(settings.encoder)
+    dtype = dtype_at_hand(catalogue, settings) or "float32"
+    genre_list = catalogue.genre_lists[list_id]
+    texts = [text for _, text in reasons.without_each(genre_list)]
+    clustering = analysis(catalogue, settings).clustering
+    if encoder.kind == "tf-idf" or not texts:
+        return reasons.reason(clustering, list_id, genre_list, None)
+    if encoder.kind == "multi-hot":
+        new = reasons.multi_hot(texts, catalogue.genre_lists)
+    elif store().missing(encoders.key(encoder, dtype), texts):
+        return None
+    else:
+        new = store().load(encoders.key(encoder, dtype), texts)
+    raw = _raw(catalogue, catalogue.fingerprint, settings.encoder, dtype)
+    places = reasons.placed(new, raw, encoder, clustering.centers, settings.standardize)
+    return reasons.reason(clustering, list_id, genre_list, places)
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing")

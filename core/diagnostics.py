@@ -1,4 +1,4 @@
-"""How good a clustering is, exactly and over all films: silhouette and coherence.
+"""How good a clustering is, exactly and over all films, and how far two clusterings agree.
 
 Every figure counts each genre list as often as it has films, so it equals the figure over the repeated rows.
 """
@@ -103,6 +103,99 @@ def _jaccard_sums(membership: FloatArray, films: FloatArray) -> FloatArray:
         shared = membership[rows] @ membership.T
         sums[rows] = shared / (sizes[rows, None] + sizes[None] - shared) @ films
     return sums
+
+
+def overlap(weights: IntArray, first: IntArray, second: IntArray) -> IntArray:
+    """Count the films that two clusterings put into each pair of clusters, shape (k of first, k of second).
+
+    weights (n,) films; first and second (n,) labels. A list that is -1 in either is left out.
+    """
+    both = np.flatnonzero((first >= 0) & (second >= 0))
+    rows, columns = int(first.max(initial=-1)) + 1, int(second.max(initial=-1)) + 1
+    cells = first[both] * columns + second[both]
+    films = np.bincount(cells, weights=weights[both], minlength=rows * columns)
+    return np.asarray(np.rint(films), dtype=np.int64).reshape(rows, columns)
+
+
+def jaccard(films: IntArray) -> FloatArray:
+    """Return the Jaccard similarity of each pair of clusters from their `overlap`, of the same shape; 0 for no film."""
+    together = films.sum(axis=1)[:, None] + films.sum(axis=0)[None] - films
+    return np.asarray(np.divide(films, together, out=np.zeros(films.shape), where=together > 0))
+
+
+def agreement(weights: IntArray, first: IntArray, second: IntArray) -> float:
+    """Return the adjusted Rand index of two clusterings over films: 1 if they are the same, about 0 by chance.
+
+    weights (n,) films; first and second (n,) labels. A list that is -1 in either is left out; NaN if none is left.
+    Source: Hubert and Arabie (1985), in the form by pairs of films of Steinley (2004); the same value as
+    scikit-learn's `adjusted_rand_score` over repeated rows. Counted in whole numbers of any size, so it is exact.
+    """
+    films = overlap(weights, first, second)
+    total = int(films.sum())
+    if total == 0:
+        return float("nan")
+    cells, in_first, in_second = (
+        sum(int(n) ** 2 for n in part) for part in (films.reshape(-1), films.sum(axis=1), films.sum(axis=0))
+    )
+    # Twice the pairs of films: together in both, in the first alone, in the second alone, in neither.
+    both, first_alone, second_alone = cells - total, in_first - cells, in_second - cells
+    neither = total**2 - in_first - in_second + cells
+    if first_alone == second_alone == 0:
+        return 1.0
+    chance = (both + first_alone) * (first_alone + neither) + (both + second_alone) * (second_alone + neither)
+    return 2 * (both * neither - first_alone * second_alone) / chance
+
+
+def calinski_harabasz(vectors: FloatArray, weights: IntArray, labels: IntArray) -> float:
+    """Return the Calinski-Harabasz index over all films: higher is better, without an upper end.
+
+    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films. The variance between clusters over
+    that within, each by its degrees of freedom: B / (k - 1) over W / (N - k). 1 where nothing varies within, as
+    scikit-learn has it; NaN with fewer than two clusters or as many as films. Source: Calinski and Harabasz (1974);
+    the same value as scikit-learn's `calinski_harabasz_score` over repeated rows.
+    """
+    here = np.flatnonzero(labels >= 0)
+    films, centers, away = _around_centers(vectors[here], weights[here], labels[here])
+    k, total = len(films), films.sum()
+    if k < 2 or k >= total:
+        return float("nan")
+    middle = films @ centers / total
+    between = float(films @ ((centers - middle) ** 2).sum(axis=1))
+    within = float(weights[here] @ away)
+    return 1.0 if within == 0 else between * float(total - k) / (within * (k - 1))
+
+
+def davies_bouldin(vectors: FloatArray, weights: IntArray, labels: IntArray) -> float:
+    """Return the Davies-Bouldin index over all films: lower is better, 0 at best.
+
+    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films. The mean over clusters (each counts
+    once, whatever its size) of the largest (s_i + s_j) / d_ij, with s the mean distance of a cluster's films to its
+    centre and d the distance of two centres. NaN with fewer than two clusters or as many as films. Source: Davies
+    and Bouldin (1979); the same value as scikit-learn's `davies_bouldin_score` over repeated rows.
+    """
+    here = np.flatnonzero(labels >= 0)
+    films, centers, away = _around_centers(vectors[here], weights[here], labels[here])
+    if len(films) < 2 or len(films) >= films.sum():
+        return float("nan")
+    spread = np.bincount(labels[here], weights=weights[here] * np.sqrt(away)) / films
+    apart = np.sqrt(((centers[:, None] - centers[None]) ** 2).sum(axis=2))
+    if np.allclose(spread, 0) or np.allclose(apart, 0):
+        return 0.0
+    apart[apart == 0] = np.inf
+    return float(((spread[:, None] + spread[None]) / apart).max(axis=1).mean())
+
+
+def _around_centers(
+    vectors: FloatArray, weights: IntArray, labels: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return films (k,) and centre (k, d) of each cluster, and each document's squared distance to its own (n,)."""
+    films = np.bincount(labels, weights=weights).astype(np.float64)
+    parts = np.zeros((len(films), len(labels)))
+    parts[labels, np.arange(len(labels))] = weights
+    with threadpool_limits(limits=1):
+        centers: FloatArray = parts @ vectors / films[:, None]
+        away = ((vectors - centers[labels]) ** 2).sum(axis=1)
+    return films, centers, away
 
 
 def _score(values: FloatArray, weights: IntArray, labels: IntArray) -> Score:

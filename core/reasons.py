@@ -133,8 +133,10 @@ def placed(new: Float32, stored: Float32, encoder: Encoder, centers: FloatArray,
     )
 
 
-def reason(clustering: Clustering, row: int, genre_list: str, places: Places) -> Reason:
+def reason(clustering: Clustering, row: int, genre_list: str, places: Places | None) -> Reason:
     """Gather why genre list `row` is in its cluster; places are those of the texts of `without_each(genre_list)`.
+
+    Without places nothing is said of what remains without a genre.
 
     Raises ValueError for a list without films under the filters, which is in no cluster, and for places that are not
     one for each text.
@@ -142,8 +144,9 @@ def reason(clustering: Clustering, row: int, genre_list: str, places: Places) ->
     cluster, runner_up = int(clustering.labels[row]), int(clustering.runner_up[row])
     if cluster < 0:
         raise ValueError(f"{genre_list} has no film under these filters, so it is in no cluster.")
-    texts = without_each(genre_list)
-    found = zip(texts, places.labels.tolist(), places.distances.tolist(), places.margins.tolist(), strict=True)
+    texts = without_each(genre_list) if places else []
+    columns = (places.labels, places.distances, places.margins) if places else ()
+    found = zip(texts, *(column.tolist() for column in columns), strict=True)
     return Reason(
         row=row,
         cluster=cluster,
@@ -152,7 +155,7 @@ def reason(clustering: Clustering, row: int, genre_list: str, places: Places) ->
         margin=float(clustering.margin[row]),
         typical=_typical(clustering, cluster),
         runner_up_typical=_typical(clustering, runner_up) if runner_up >= 0 else (),
-        without=tuple(Without(*text, label, distance, margin) for text, label, distance, margin in found),
+        without=tuple(Without(*text, *place) for text, *place in found),
     )
 
 

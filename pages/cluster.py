@@ -70,11 +70,13 @@ elif order == SORTS[2]:
 if films.empty:
     st.info("No film has all of this. Take one of the choices away.", icon=":material/search_off:")
 else:
-    controls.film_table(films, f"{len(films):,} films of cluster {row['label']}.", "cluster_films")
+    picked = controls.film_table(films, f"{len(films):,} films of cluster {row['label']}.", "cluster_films", pick=True)
     st.caption(
-        "Margin tells how safely a film sits here: near 0 it might as well be in the runner-up cluster, higher is "
-        "safer. Click a column's head to sort; search with the magnifying glass."
+        "Select a film to see why it is here. Margin tells how safely a film sits here: near 0 it might as well be in "
+        "the runner-up cluster, higher is safer. Click a column's head to sort; search with the magnifying glass."
     )
+    if picked is not None:
+        controls.show_reason(view, films.iloc[picked])
     controls.downloads(
         lambda: films.drop(columns="list_id"), f"genrescope-cluster-{cluster}", f"These {len(films):,} films"
     )

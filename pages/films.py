@@ -23,9 +23,11 @@ st.markdown(controls.films_line(len(films), view.analysis.counts.movies))
 if films.empty:
     st.info("No film matches. Try fewer letters, or take filters away.", icon=":material/search_off:")
 else:
-    controls.film_table(films, f"{len(films):,} films with their clusters.", "all_films")
+    picked = controls.film_table(films, f"{len(films):,} films with their clusters.", "all_films", pick=True)
     st.caption(
-        "Most reviewed first; click a column's head to sort. A film without genres has no cluster. Open a cluster from "
-        "the Overview, or pick it on the page Cluster."
+        "Select a film to see why it is where it is. Most reviewed first; click a column's head to sort. A film "
+        "without genres has no cluster. Open a cluster from the Overview, or pick it on the page Cluster."
     )
+    if picked is not None:
+        controls.show_reason(view, films.iloc[picked])
     controls.downloads(lambda: films.drop(columns="list_id"), "genrescope-search", f"These {len(films):,} films")

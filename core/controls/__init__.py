@@ -37,6 +37,7 @@ from core.controls.picks import (
     year_picked,
     year_shares,
 )
+from core.controls.reasons import show_reason
 from core.controls.registry import encoder_table, hardware_line, show_encoder, show_encoders
 from core.controls.tables import (
     OVERVIEW_CONFIG,
@@ -100,6 +101,7 @@ __all__ = [
     "show_encoder",
     "show_encoders",
     "show_pick",
+    "show_reason",
     "sidebar",
     "spread_table",
     "stand_out_table",

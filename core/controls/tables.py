@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -126,15 +127,22 @@ def films_line(n: int, of: int) -> str:
     return f"**{n:,} of {of:,} films**"
 
 
-def film_table(films: pd.DataFrame, alt: str, key: str) -> None:
-    """Show films as a table that scrolls and sorts; rows travel as they are looked at where there are very many."""
+def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> int | None:
+    """Show films as a table that scrolls and sorts; rows travel as they are looked at where there are very many.
+
+    With `pick` a row can be selected, where all rows travel at once; its number is returned.
+    """
+    lazy = len(films) > LAZY_ROWS
+    pick = pick and not lazy
     number = st.column_config.NumberColumn
-    st.dataframe(
+    chosen: Any = st.dataframe(
         films,
         hide_index=True,
         height=420,
-        lazy=len(films) > LAZY_ROWS,
+        lazy=lazy,
         key=key,
+        on_select="rerun" if pick else "ignore",
+        selection_mode="single-row",
         alt=alt,
         placeholder="",
         column_config={
@@ -160,6 +168,8 @@ def film_table(films: pd.DataFrame, alt: str, key: str) -> None:
             "runner_up": number("Runner-up", width="small"),
         },
     )
+    rows = [row for row in chosen.selection.rows if row < len(films)] if pick else []
+    return rows[0] if rows else None
 
 
 def list_table(lists: pd.DataFrame, columns: tuple[str, ...], key: str, alt: str) -> None:
