@@ -45,7 +45,7 @@ class _Wish:
 class Background:
     """Does one task at a time, the one asked for last first; safe to use from many threads."""
 
-    def __init__(self, keep: int = 48) -> None:
+    def __init__(self, keep: int = 128) -> None:
         """Keep the results of the `keep` tasks that were asked for last."""
         self._keep = keep
         self._changed = threading.Condition()
@@ -79,6 +79,12 @@ class Background:
         with self._changed:
             wish = self._wishes.get(key)
             return wish.task if wish is not None else None
+
+    def leave(self, owner: Hashable, unless: Hashable = None) -> None:
+        """Let go of what an owner wanted, unless that has the key `unless`."""
+        with self._changed:
+            if self._wants.get(owner, unless) != unless:
+                self._want(owner, unless)
 
     # What follows runs under the lock.
 

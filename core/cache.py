@@ -9,7 +9,7 @@ import dataclasses
 import importlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,10 +21,12 @@ import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
 from core import analysis as analysis_module
-from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies, reasons
+from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies, reasons, sweep
 from core import contrast as contrast_module
+from core import stability as stability_module
 from core import worker as worker_module
 from core.analysis import Analysis
+from core.background import Background, OnProgress, ShouldStop, Task
 from core.clustering import FloatArray, Space
 from core.embeddings import Float32
 from core.encoders import Dtype, Encoder
@@ -32,6 +34,8 @@ from core.movies import Catalogue, Counts, Filters, Options
 from core.reasons import Reason
 from core.recipes import Settings
 from core.sources import SourceError
+from core.stability import Stability
+from core.sweep import SweepResult
 from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Worker
 
@@ -317,6 +321,56 @@ def _contrast(_catalogue: Catalogue, fingerprint: str, settings: Settings, a: in
 def contrast(catalogue: Catalogue, settings: Settings, a: int, b: int | None) -> pd.DataFrame:
     """Return what tells cluster a from cluster b, or from the rest, by how much it does (`contrast.contrast`)."""
     return _contrast(catalogue, catalogue.fingerprint, settings, a, b)
+
+
+@st.cache_resource(show_spinner=False)
+def background() -> Background:
+    """Return what does this server's work in the background; it keeps its results."""
+    return Background()
+
+
+def stability_key(catalogue: Catalogue, settings: Settings) -> Hashable:
+    """Return the key of the stability of a clustering in `background`."""
+    return ("stability", catalogue.fingerprint, settings)
+
+
+def stability(catalogue: Catalogue, settings: Settings) -> Stability | None:
+    """Return how stable the clusters are (`stability.bootstrap`), None while that is not known."""
+    task = background().look(stability_key(catalogue, settings))
+    return task.result if task is not None and task.state == "done" else None
+
+
+def measure_stability(catalogue: Catalogue, settings: Settings, owner: Hashable) -> Task:
+    """Ask for the stability of the clusters, and return how far it is."""
+
+    def work(on_progress: OnProgress, should_stop: ShouldStop) -> Stability:
+        found, space = analysis(catalogue, settings), documents(catalogue, settings)
+        return stability_module.bootstrap(
+            space, found.weights, found.clustering, should_stop=should_stop, on_progress=on_progress
+        )
+
+    return background().ask(stability_key(catalogue, settings), work, owner)
+
+
+def measure_all_k(catalogue: Catalogue, settings: Settings, ks: tuple[int, ...], owner: Hashable) -> Task:
+    """Ask for the figures of every k (`sweep.sweep`), and return how far they are."""
+
+    def work(on_progress: OnProgress, should_stop: ShouldStop) -> SweepResult:
+        space = documents(catalogue, settings)
+        few = len(space.vectors) <= MAX_DISTANCES
+        return sweep.sweep(
+            space,
+            catalogue.weights(settings.filters),
+            explain.membership(catalogue.genre_lists)[0],
+            ks,
+            settings.random_state,
+            _distances(catalogue, catalogue.fingerprint, _space_settings(settings)) if few else None,
+            should_stop=should_stop,
+            on_progress=on_progress,
+        )
+
+    any_k = dataclasses.replace(settings, n_clusters=0)
+    return background().ask(("sweep", catalogue.fingerprint, any_k, ks), work, owner)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

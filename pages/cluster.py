@@ -21,6 +21,7 @@ st.markdown(
     f"**{controls.plain(row['name'])}** holds {controls.counted(n_films, 'film')} ({row['share']:.1%} of those with "
     f"genres) in {controls.counted(len(mine), 'genre list')}. Most frequent: {controls.plain(row['top_genres'])}."
 )
+controls.badge(view, cluster)
 with st.container(horizontal=True):
     for name, value, help_text in controls.cluster_figures(row):
         st.metric(name, value, help=help_text, border=True, width="content")

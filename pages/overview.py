@@ -60,7 +60,9 @@ st.caption(
 
 st.subheader("Clusters")
 st.dataframe(
-    charts.with_color(controls.overview_columns(clusters), clusters["color"], clusters["text_color"]),
+    charts.with_color(
+        controls.overview_columns(controls.with_stability(view, clusters)), clusters["color"], clusters["text_color"]
+    ),
     hide_index=True,
     height="content" if n_clusters <= 12 else 460,
     key="cluster_table",
@@ -75,6 +77,7 @@ st.caption(
     "Select a row to open a cluster. Share is of the films with genres. ×2.0 after a genre means twice as common as in "
     "the catalogue. Year and Tomatometer are medians over the films that have one; rated films have a Tomatometer."
 )
+controls.measure_stability(view)
 
 controls.show_chart(
     charts.sizes(clusters),

@@ -112,3 +112,15 @@ def test_the_thread_ends_when_there_is_nothing_to_do() -> None:
     until(lambda: room._thread is None)
     room.ask("b", lambda *_: 2, 0)
     until(lambda: room.look("b") == Task("done", result=2))
+
+
+def test_who_looks_elsewhere_wants_nothing_any_more() -> None:
+    room, work = Background(), Steps()
+    room.ask("a", work, "visitor")
+    work.started.wait(5)
+    room.leave("visitor", unless="a")
+    assert not work.stopped.wait(0.1)
+    room.leave("visitor", unless="b")
+    assert work.stopped.wait(5)
+    assert room.look("a") is None
+    room.leave("nobody")

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import silhouette_samples, silhouette_score
+from sklearn.metrics import (
+    adjusted_rand_score,
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    silhouette_samples,
+    silhouette_score,
+)
 
 from core import clustering, diagnostics, explain
 from core.clustering import Space
@@ -267,3 +273,85 @@ def test_known_distances_change_nothing(documents: Space, weights: NDArray[np.in
         quick = diagnostics.silhouette(documents.vectors, counted, labels, kept)
         assert quick.overall == pytest.approx(plain.overall, abs=1e-12)
         np.testing.assert_allclose(quick.documents, plain.documents, atol=1e-12)
+
+
+# Indices
+
+
+def test_the_indices_are_scikit_learns_over_all_films(
+    documents: Space, weights: IntArray, film_rows: IntArray, eight: clustering.Clustering
+) -> None:
+    films, labels = documents.vectors[film_rows], eight.labels[film_rows]
+    ours = diagnostics.calinski_harabasz(documents.vectors, weights, eight.labels)
+    assert ours == pytest.approx(calinski_harabasz_score(films, labels), rel=1e-9)
+    ours = diagnostics.davies_bouldin(documents.vectors, weights, eight.labels)
+    assert ours == pytest.approx(davies_bouldin_score(films, labels), rel=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(clustered_points)
+@pytest.mark.filterwarnings("error")
+def test_any_index_is_scikit_learns(drawn: tuple[list[tuple[int, int]], list[int], list[int]]) -> None:
+    points, counted, clusters = drawn
+    vectors, weights, labels = np.array(points, dtype=np.float64), whole(counted), compact(clusters)
+    more = np.insert(vectors, 1, 9.0, axis=0), np.insert(weights, 1, 0), np.insert(labels, 1, -1)
+    ours = diagnostics.calinski_harabasz(*more), diagnostics.davies_bouldin(*more)
+    films, of_film = repeated(vectors, weights), repeated(labels, weights)
+    if labels.max() == 0 or labels.max() + 1 == len(films):  # scikit-learn refuses
+        assert np.isnan(ours).all()
+        return
+    assert ours[0] == pytest.approx(calinski_harabasz_score(films, of_film), rel=1e-7)
+    # scikit-learn takes distances of centres from dot products, so centres at one place may be 1e-7 apart for it
+    centers = np.array([np.average(films[of_film == i], axis=0) for i in range(labels.max() + 1)])
+    apart = np.sqrt(((centers[:, None] - centers[None]) ** 2).sum(axis=2))[~np.eye(len(centers), dtype=bool)]
+    if apart.min() > 1e-3:
+        assert ours[1] == pytest.approx(davies_bouldin_score(films, of_film), rel=1e-7)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_film_no_index() -> None:
+    for vectors, weights, labels in ((np.eye(2), [0, 0], [-1, -1]), (np.zeros((0, 2)), [], [])):
+        assert np.isnan(diagnostics.calinski_harabasz(vectors, whole(weights), whole(labels)))
+        assert np.isnan(diagnostics.davies_bouldin(vectors, whole(weights), whole(labels)))
+
+
+# Agreement
+
+
+two_clusterings = st.integers(1, 9).flatmap(
+    lambda n: st.tuples(
+        st.lists(st.integers(1, 5), min_size=n, max_size=n),
+        st.lists(st.integers(-1, 3), min_size=n, max_size=n),
+        st.lists(st.integers(-1, 3), min_size=n, max_size=n),
+    )
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(two_clusterings)
+def test_any_agreement_is_scikit_learns(drawn: tuple[list[int], list[int], list[int]]) -> None:
+    weights, first, second = (whole(values) for values in drawn)
+    both = (first >= 0) & (second >= 0)
+    ours = diagnostics.agreement(weights, first, second)
+    if not both.any():
+        assert np.isnan(ours)
+        return
+    rows = np.repeat(np.flatnonzero(both), weights[both])
+    assert ours == pytest.approx(adjusted_rand_score(first[rows], second[rows]), abs=1e-12)
+
+
+def test_the_agreement_of_shipped_clusterings(
+    documents: Space, weights: IntArray, film_rows: IntArray, eight: clustering.Clustering
+) -> None:
+    other = clustering.fit(documents, weights, 14).labels
+    ours = diagnostics.agreement(weights, eight.labels, other)
+    assert ours == pytest.approx(adjusted_rand_score(eight.labels[film_rows], other[film_rows]), abs=1e-12)
+    assert diagnostics.agreement(weights, other, other) == 1
+    # ten million times the films would overflow 64 bits if it were not counted in Python's numbers
+    assert diagnostics.agreement(weights * 10**7, eight.labels, other) == pytest.approx(ours, abs=1e-4)
+
+
+def test_overlap_and_jaccard_by_hand() -> None:
+    films = diagnostics.overlap(whole([4, 3, 2, 1, 9]), whole([0, 0, 1, 1, -1]), whole([0, 2, 2, 2, 0]))
+    assert films.tolist() == [[4, 0, 3], [0, 0, 3]]
+    assert diagnostics.jaccard(films).tolist() == [[4 / 7, 0, 3 / 10], [0, 0, 3 / 6]]

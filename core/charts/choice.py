@@ -5,9 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, Figure, specification
+from core.charts.figure import CANVAS, GREY, Figure, specification
 
-MEASURE_HEIGHT = 130
+MEASURE_HEIGHT, DESCENT_HEIGHT = 230, 640
 LINE, MARK = "#486ed6", "#de7e28"
 
 
@@ -27,7 +27,7 @@ def _over_k(title: str, form: str) -> dict[str, Any]:
     pick = alt.selection_point(name="pick", fields=["k"], on="click", clear="dblclick", nearest=True)
     base = alt.Chart().encode(
         x=alt.X("k:Q", title="Number of clusters (k)", axis=alt.Axis(format="d", tickMinStep=1, grid=False)),
-        y=alt.Y("value:Q", title=None, axis=alt.Axis(format=form, tickCount=4), scale=alt.Scale(zero=False)),
+        y=alt.Y("value:Q", title=title, axis=alt.Axis(format=form, tickCount=4), scale=alt.Scale(zero=False)),
         tooltip=[alt.Tooltip("k:Q", title="k", format="d"), alt.Tooltip("text:N", title=title)],
     )
     line = base.mark_line(color=LINE, strokeWidth=1.5, opacity=0.6)
@@ -50,19 +50,19 @@ def lines_of_descent(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
     cluster) on a click.
     """
     circles = nodes.assign(
-        what="node",
+        node=True,
         tip=[
             f"k = {row.k}, cluster {row.label}: {row.n_movies:,} films; the same over {row.survives} k"
             for row in nodes.itertuples()
         ],
     )
     lines = edges.assign(
-        what="edge",
+        node=False,
         tip=[
             f"{row.n_movies:,} films, {row.share_of_child:.0%} of {row.label}, come along" for row in edges.itertuples()
         ],
     )
-    columns = ["what", "k", "cluster", "x", "parent_k", "parent_x", "n_movies", "survives", "color", "tip"]
+    columns = ["node", "k", "cluster", "x", "parent_k", "parent_x", "n_movies", "survives", "color", "tip"]
     return Figure(_lines_of_descent(), pd.concat([lines, circles]).reindex(columns=columns))
 
 
@@ -74,7 +74,12 @@ def _lines_of_descent() -> dict[str, Any]:
     hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
     rows = alt.Axis(format="d", tickMinStep=1, grid=False, domain=False)
     base = alt.Chart().encode(
-        x=alt.X("x:Q", title=None, axis=hidden, scale=alt.Scale(domain=[0, 1], padding=12)),
+        x=alt.X(
+            "x:Q",
+            title="Clusters side by side, as wide as their films are many",
+            axis=hidden,
+            scale=alt.Scale(domain=[0, 1], padding=12),
+        ),
         y=alt.Y(
             "k:Q", title="Number of clusters (k)", axis=rows, scale=alt.Scale(reverse=True, zero=False, padding=12)
         ),
@@ -82,7 +87,7 @@ def _lines_of_descent() -> dict[str, Any]:
         tooltip=[alt.Tooltip("tip:N", title="Films")],
     )
     lines = (
-        base.transform_filter("datum.what == 'edge'")
+        base.transform_filter("!datum.node")
         .mark_rule(opacity=0.35)
         .encode(
             x2="parent_x:Q",
@@ -91,7 +96,7 @@ def _lines_of_descent() -> dict[str, Any]:
         )
     )
     circles = (
-        base.transform_filter("datum.what == 'node'")
+        base.transform_filter("datum.node")
         .mark_circle(stroke=GREY)
         .encode(
             size=alt.Size("n_movies:Q", scale=alt.Scale(range=[12, 620]), legend=None),
@@ -103,7 +108,7 @@ def _lines_of_descent() -> dict[str, Any]:
     )
     return specification(
         alt.LayerChart(
-            layer=[lines, circles], height=alt.Step(1.4 * ROW_HEIGHT), title="Where the clusters come from",
+            layer=[lines, circles], height=DESCENT_HEIGHT, title="Where the clusters come from",
             usermeta=CANVAS,
         ).resolve_scale(size="independent")
     )  # fmt: skip

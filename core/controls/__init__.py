@@ -4,6 +4,17 @@ The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar` and
 `current`, or with `visit` if it shows no clusters.
 """
 
+from core.controls.choice import (
+    ask_for_all_k,
+    figures_over_k,
+    range_of_k,
+    recommend,
+    show_descent,
+    show_figures,
+    stabilities,
+    watch_figures,
+    watch_stabilities,
+)
 from core.controls.contrasts import contrast_films, contrast_table
 from core.controls.encoding import describe
 from core.controls.frame import (
@@ -39,6 +50,7 @@ from core.controls.picks import (
 )
 from core.controls.reasons import show_reason
 from core.controls.registry import encoder_table, hardware_line, show_encoder, show_encoders
+from core.controls.stability import badge, measure_stability, with_stability
 from core.controls.tables import (
     OVERVIEW_CONFIG,
     all_films,
@@ -60,6 +72,8 @@ __all__ = [
     "OVERVIEW_CONFIG",
     "View",
     "all_films",
+    "ask_for_all_k",
+    "badge",
     "choose_cluster",
     "choose_sides",
     "cluster_figures",
@@ -75,6 +89,7 @@ __all__ = [
     "encoder_table",
     "explained_trouble",
     "figures",
+    "figures_over_k",
     "film_filters",
     "film_table",
     "films_line",
@@ -85,6 +100,7 @@ __all__ = [
     "link_to_cluster",
     "list_table",
     "look_ahead",
+    "measure_stability",
     "navigation",
     "open_catalogue",
     "overview_columns",
@@ -92,20 +108,28 @@ __all__ = [
     "picked_in_table",
     "picked_on_map",
     "plain",
+    "range_of_k",
+    "recommend",
     "remember_pick",
     "risen_and_fallen",
     "row_picked",
     "scope",
     "searched_films",
     "show_chart",
+    "show_descent",
     "show_encoder",
     "show_encoders",
+    "show_figures",
     "show_pick",
     "show_reason",
     "sidebar",
     "spread_table",
+    "stabilities",
     "stand_out_table",
     "visit",
+    "watch_figures",
+    "watch_stabilities",
+    "with_stability",
     "year_picked",
     "year_shares",
 ]

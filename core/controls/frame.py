@@ -1,5 +1,6 @@
 """The frame around every page: its navigation, the catalogue, the sidebar and its settings."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ def navigation() -> st.Page:
                 help="All clusters at a glance: their map, sizes, genres and figures.",
             ),
             st.Page(
+                PAGES / "choose.py",
+                title="Choose k",
+                icon=":material/tune:",
+                url_path="choose",
+                help="How many clusters: every figure over k, and a recommendation.",
+            ),
+            st.Page(
                 PAGES / "cluster.py",
                 title="Cluster",
                 icon=":material/zoom_in:",
@@ -87,6 +95,12 @@ def navigation() -> st.Page:
     )
 
 
+def visitor() -> str:
+    """Return a name of this visit, for who wants what in the background."""
+    name: str = st.session_state.setdefault("visitor", uuid.uuid4().hex)
+    return name
+
+
 def visit() -> tuple[Catalogue, Settings]:
     """Return the catalogue and the settings of this run; a page that shows no clusters calls this first.
 
@@ -104,6 +118,8 @@ def current() -> View:
     """Return what the page is to show; every page of clusters calls this first. It waits for vectors."""
     catalogue, settings = visit()
     wait_for_vectors(catalogue, settings)
+    # What was measured for settings that nobody looks at any more would take the time of this page.
+    cache.background().leave((visitor(), "stability"), unless=cache.stability_key(catalogue, settings))
     return View(catalogue, settings, cache.analysis(catalogue, settings))
 
 

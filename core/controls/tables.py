@@ -21,6 +21,12 @@ OVERVIEW_CONFIG = {
     "percent": st.column_config.NumberColumn("Share", format="%.1f %%", width="small"),
     "coherence": st.column_config.NumberColumn("Coherence", format="%.2f", width="small"),
     "silhouette": st.column_config.NumberColumn("Silhouette", format="%.2f", width="small"),
+    "stability": st.column_config.TextColumn(
+        "Stability",
+        width="small",
+        help="How well the cluster is found again when films are drawn anew, 0 to 1 (mean Jaccard over 50 refits). "
+        "Solid from 0.85, fair from 0.6, else shaky.",
+    ),
     "median_year": st.column_config.NumberColumn("Year", format="%d", width="small", help="Median over the films."),
     "median_tomatometer": st.column_config.NumberColumn(
         "Tomatometer", format="%d %%", width="small", help="Median over the films that have a Tomatometer."

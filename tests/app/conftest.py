@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRY = f"import runpy\nrunpy.run_path({str(ROOT / 'streamlit_app.py')!r})"
 TITLES = {
     "overview": "What these films are about",
+    "choose": "Choose k",
     "cluster": "One cluster",
     "compare": "A against B",
     "trends": "Trends",

@@ -1,0 +1,171 @@
+"""What the page Choose k shows: figures over k as they become known, and where the clusters come from."""
+
+from dataclasses import replace
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core import cache, charts, explain, sweep
+from core.background import Task
+from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, name_clusters
+from core.controls.frame import View, visitor
+from core.controls.picks import show_chart
+from core.controls.words import plain
+from core.sweep import SweepResult
+
+DEFAULT_MOST = 30
+MEASURES = {
+    "silhouette": ("Silhouette", ".2f", "How much nearer films are to their own cluster; higher is better."),
+    "coherence": ("Coherence", ".2f", "How much of their genres two films of a cluster share; higher is better."),
+    "stability": ("Lowest stability", ".2f", "Of the least stable cluster: 0.85 is solid, below 0.6 is shaky."),
+    "calinski_harabasz": ("Calinski-Harabasz", "~s", "Spread between clusters over spread within; higher is better."),
+    "davies_bouldin": ("Davies-Bouldin", ".2f", "How alike the most alike clusters are; lower is better."),
+    "inertia": ("Inertia", "~s", "Sum of squared distances; it always falls with k, so look for the bend."),
+    "smallest": ("Smallest cluster (films)", "~s", "A cluster of a few films is rarely worth a name."),
+}
+
+
+def range_of_k() -> tuple[int, ...]:
+    """Draw the choice of the largest k to look at, and return all k up to it."""
+    most = st.select_slider(
+        "Look at k up to", [10, 20, DEFAULT_MOST, 40, MAX_CLUSTERS], DEFAULT_MOST, key="most", bind="query-params"
+    )
+    return tuple(range(MIN_CLUSTERS, int(most) + 1))
+
+
+def ask_for_all_k(view: View, ks: tuple[int, ...]) -> Task:
+    """Ask for the figures of every k, and return how far they are."""
+    return cache.measure_all_k(view.catalogue, view.settings, ks, (visitor(), "sweep"))
+
+
+@st.fragment(run_every=0.7)
+def watch_figures(view: View, ks: tuple[int, ...]) -> None:
+    """Draw how far the figures of every k are, and run the page again when they are there."""
+    task = ask_for_all_k(view, ks)
+    if task.state == "done":
+        st.rerun()
+    elif task.state == "failed":
+        st.error("The figures could not be computed. Reload the page to try again.", icon=":material/error:")
+    else:
+        st.progress(task.done / max(task.total, 1), text=f"{task.done} of {len(ks)} k measured")
+
+
+def stabilities(view: View, ks: list[int]) -> dict[int, float]:
+    """Return the stability of the least stable cluster for every k for which it is known."""
+    known = {}
+    for k in ks:
+        found = cache.stability(view.catalogue, replace(view.settings, n_clusters=k))
+        if found is not None:
+            known[k] = found.lowest
+    return known
+
+
+@st.fragment(run_every=1.0)
+def watch_stabilities(view: View, ks: list[int]) -> None:
+    """Ask for one stability after another, and run the page again when more of them are known."""
+    known = stabilities(view, ks)
+    left = [k for k in ks if k not in known]
+    if not left:
+        st.rerun()
+    # The k at hand first, then its neighbours: what is looked at is known first.
+    nearest = min(left, key=lambda k: abs(k - view.settings.n_clusters))
+    task = cache.measure_stability(
+        view.catalogue, replace(view.settings, n_clusters=nearest), (visitor(), "stabilities")
+    )
+    st.progress(len(known) / len(ks), text=f"Stability known for {len(known)} of {len(ks)} k; now k = {nearest}")
+    shown = st.session_state.get("stabilities_shown", 0)
+    if task.state == "done" and len(known) - shown >= 4:
+        st.rerun()
+
+
+def figures_over_k(view: View, result: SweepResult, known: dict[int, float]) -> pd.DataFrame:
+    """Return the figures of every k with the stability where it is known."""
+    st.session_state["stabilities_shown"] = len(known)
+    return result.frame.assign(stability=[known.get(k, float("nan")) for k in result.frame["k"]])
+
+
+def recommend(frame: pd.DataFrame, known: dict[int, float]) -> None:
+    """Say which k stands out and why, or that none does; nothing is final before every stability is known."""
+    found = sweep.recommend(frame)
+    if not known:
+        st.info("Which k to take shows when the stability of the clusters is known.", icon=":material/hourglass_top:")
+    elif found.k is None:
+        st.info(plain(found.sentence), icon=":material/balance:")
+    else:
+        st.success(f"**Take {plain(found.sentence)}**", icon=":material/recommend:")
+
+
+def show_figures(view: View, frame: pd.DataFrame) -> None:
+    """Draw every figure over k; a click on a point sets k."""
+    columns = st.columns(2)
+    for place, (measure, (title, form, how)) in enumerate(MEASURES.items()):
+        rows = pd.DataFrame({"k": frame["k"], "value": frame[measure].astype(float)})
+        rows["text"] = [f"{value:,.4g}" for value in rows["value"]]
+        rows["current"] = rows["k"] == view.analysis.clustering.n_clusters
+        with columns[place % 2]:
+            show_chart(
+                charts.over_k(rows, title, form),
+                key=f"over_{measure}",
+                on_select=partial(_k_picked, f"over_{measure}"),
+                alt=f"Line: {title} for every k. {how}",
+            )
+            st.caption(how)
+
+
+def _k_picked(chart: str) -> None:
+    """Set k to the one that was clicked (a callback of the charts)."""
+    points = st.session_state[chart].selection.get("pick") or []
+    if points and MIN_CLUSTERS <= int(points[0]["k"]) <= MAX_CLUSTERS:
+        st.session_state["k"] = int(points[0]["k"])
+
+
+def show_descent(view: View, result: SweepResult) -> None:
+    """Draw how the clusters of every k come from those of the k before."""
+    nodes, edges = sweep.descent(result.clusterings, view.analysis.weights)
+    nodes = _placed(nodes, edges).merge(_named(view, result), on=["k", "cluster"])
+    places = nodes[["k", "cluster", "x", "label", "color"]]
+    lines = edges[edges["share_of_child"] >= 0.02].merge(places, on=["k", "cluster"])
+    parents = places.rename(columns={"k": "parent_k", "cluster": "parent", "x": "parent_x"})
+    lines = lines.assign(parent_k=lines["k"] - 1).merge(
+        parents[["parent_k", "parent", "parent_x"]], on=["parent_k", "parent"]
+    )
+    show_chart(
+        charts.lines_of_descent(nodes, lines),
+        key="descent",
+        on_select=partial(_k_picked, "descent"),
+        alt="Rows of circles, a row for each k and a circle for each cluster, joined where films move along.",
+    )
+
+
+def _placed(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
+    """Place each row's clusters side by side, as wide as their films, in the order of those they come from."""
+    before: dict[int, float] = {}
+    parts = []
+    for k, row in nodes.groupby("k"):
+        come = edges[edges["k"] == k]
+        pull = (come["n_movies"] * come["parent"].map(before)).groupby(come["cluster"]).sum()
+        pull = pull / come.groupby("cluster")["n_movies"].sum()
+        order = row.assign(pull=row["cluster"].map(pull)).sort_values(["pull", "cluster"], kind="stable")
+        share = order["n_movies"] / order["n_movies"].sum()
+        order = order.assign(x=share.cumsum() - share / 2)
+        before = dict(zip(order["cluster"], order["x"], strict=True))
+        parts.append(order.drop(columns="pull"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _named(view: View, result: SweepResult) -> pd.DataFrame:
+    """Return label and colour of every cluster of every k."""
+    matrix, genres = explain.membership(view.catalogue.genre_lists)
+    weights = view.analysis.weights
+    everyone = weights @ matrix / max(int(weights.sum()), 1)
+    rows = []
+    for k, found in result.clusterings.items():
+        films = explain.genre_films(matrix, weights, found.labels)
+        names = name_clusters(films / found.sizes[:, None], everyone, genres)
+        colors = charts.cluster_colors([name.genres[0] if name.genres else "" for name in names])
+        rows += [
+            {"k": k, "cluster": i, "label": f"{i} {name.text}", "color": color}
+            for i, (name, color) in enumerate(zip(names, colors, strict=True))
+        ]
+    return pd.DataFrame(rows)
