@@ -134,7 +134,7 @@ def test_the_order_of_rows_makes_no_difference() -> None:
 def test_a_solid_k_that_adds_no_coherence_is_passed_over() -> None:
     found = sweep.recommend(table([0.2, 0.3, 0.4, 0.402, 0.404], [0.9, 0.7, 0.88, 0.9, 0.5]))
     assert found.k == 4
-    assert "the last k at which coherence bends and every cluster is solid" in found.sentence
+    assert "the last k that betters the one before and at which every cluster is solid" in found.sentence
 
 
 def test_a_solid_k_that_lowers_silhouette_is_passed_over() -> None:

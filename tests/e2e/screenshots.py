@@ -13,6 +13,8 @@ PAGES = {
     "cluster": "/cluster?k=12&cluster=1&with=Comedy",
     "films": "/films?search=alien",
     "encoders": "/encoders",
+    "compare": "/compare?k=12&a=6&b=4",
+    "trends": "/trends?k=12",
 }
 WIDTHS = {"": 1280, "-narrow": 390}
 
