@@ -2,7 +2,7 @@
 
 Pages must not freeze while fifty clusterings are made. They ask for a result by a key, get told how far it is, and ask
 again. Nobody owns a task, but a visitor who asks for another one of the same kind no longer wants the one before, and
-what nobody wants is stopped. One thread, so that no number of visitors takes more than one core.
+what nobody wants is stopped. One task at a time, so that visitors queue instead of taking each other's cores.
 """
 
 import logging

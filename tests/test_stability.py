@@ -166,7 +166,7 @@ def test_fifty_refits_take_a_moment(documents: Space, weights: IntArray) -> None
     found = clustering.fit(documents, weights, 12)
     started = time.process_time()
     assert stability.bootstrap(documents, weights, found).n_refits == 50
-    assert time.process_time() - started < 6  # 1.3 s on an idle core
+    assert time.process_time() - started < 6  # 1.6 s
 
 
 def test_a_bootstrap_tells_how_far_it_is_and_can_be_stopped(
