@@ -122,6 +122,11 @@ class Catalogue:
     genre_lists: tuple[str, ...]
     connection: duckdb.DuckDBPyConnection
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The text of each document, which is what is encoded: its genre list."""
+        return self.genre_lists
+
     def weights(self, filters: Filters = NO_FILTERS) -> IntArray:
         """Return n_movies of every genre list under the filters, shape (genre lists,)."""
         where, parameters = filters.where()

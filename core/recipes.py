@@ -13,7 +13,8 @@ MAX_SEED = 9999
 class Settings:
     """What the analyst chose: everything beside the catalogue that decides which film is in which cluster.
 
-    `standardize` is a step of post-processing (`embeddings.post_process`), `dtype` the number format of encoding.
+    `standardize` is a step of post-processing (`embeddings.post_process`), `dtype` the number format of encoding,
+    `text` what of a film is encoded.
     """
 
     encoder: str = DEFAULT_ENCODER
@@ -22,3 +23,4 @@ class Settings:
     filters: Filters = NO_FILTERS
     standardize: bool = False
     dtype: WantedDtype = "auto"
+    text: str = "genres"
