@@ -4,10 +4,6 @@ import streamlit as st
 
 from core import cache, charts, controls
 
-AXES = {
-    "PCA": ("First principal component", "Second principal component"),
-    "t-SNE": ("t-SNE, first axis", "t-SNE, second axis"),
-}
 # The same words for every k: with others, the browser builds the chart anew instead of swapping its rows.
 ALT = {
     "map": "Map of the genre lists: a bubble a list, sized by films and coloured by cluster. The table below has the "
@@ -35,7 +31,7 @@ st.caption(controls.how_it_was_made(view))
 
 layout = st.segmented_control(
     "Map layout",
-    list(AXES),
+    list(charts.AXES),
     default="PCA",
     required=True,
     key="map",
@@ -43,10 +39,10 @@ layout = st.segmented_control(
     help="PCA keeps the large distances and is there at once. t-SNE keeps neighbours together and takes some seconds "
     "the first time. Neither changes a cluster or a figure: these are computed in the encoder's own space.",
 )
-layout = layout if layout in AXES else "PCA"
+layout = layout if layout in charts.AXES else "PCA"
 lists, clusters = cache.tables(view.catalogue, view.settings, layout)
 controls.show_chart(
-    charts.genre_map(lists, clusters, AXES[layout]),
+    charts.genre_map(lists, clusters, charts.AXES[layout]),
     key="genre_map",
     on_select=lambda: controls.picked_on_map("genre_map", lists),
     alt=ALT["map"],

@@ -8,10 +8,11 @@ from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
 from core.charts.figure import Figure
-from core.charts.overview import genre_heatmap, genre_map, sizes
+from core.charts.overview import AXES, genre_heatmap, genre_map, sizes
 from core.charts.trends import trends
 
 __all__ = [
+    "AXES",
     "Figure",
     "cluster_colors",
     "genre_heatmap",

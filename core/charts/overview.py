@@ -7,6 +7,10 @@ import pandas as pd
 
 from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, Figure, specification
 
+AXES = {
+    "PCA": ("First principal component", "Second principal component"),
+    "t-SNE": ("t-SNE, first axis", "t-SNE, second axis"),
+}
 MAP_HEIGHT = 480
 LEAST_LIFT, MOST_LIFT = 1 / 8, 8
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero

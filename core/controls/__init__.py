@@ -51,6 +51,7 @@ from core.controls.picks import (
 from core.controls.reasons import show_reason
 from core.controls.registry import encoder_table, hardware_line, show_encoder, show_encoders
 from core.controls.stability import badge, measure_stability, with_stability
+from core.controls.start import lifespan
 from core.controls.tables import (
     OVERVIEW_CONFIG,
     all_films,
@@ -97,6 +98,7 @@ __all__ = [
     "hardware_line",
     "how_it_was_made",
     "label",
+    "lifespan",
     "link_to_cluster",
     "list_table",
     "look_ahead",

@@ -27,7 +27,7 @@ from core.worker import Progress
 ROOT = Path(__file__).resolve().parents[2]
 # AppTest takes a folder pages/ beside the script for the old way of making pages and runs these without the frame. So
 # its script lies elsewhere (in a temporary folder) and runs ours.
-ENTRY = f"import runpy\nrunpy.run_path({str(ROOT / 'streamlit_app.py')!r})"
+ENTRY = f"import runpy\nrunpy.run_path({str(ROOT / 'streamlit_app.py')!r}, run_name='__main__')"
 TITLES = {
     "overview": "What these films are about",
     "choose": "Choose k",
