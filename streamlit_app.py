@@ -8,7 +8,7 @@ if __name__ == "__main__":  # a visitor's run
         catalogue = controls.open_catalogue()
         settings = controls.sidebar(catalogue)
         page.run()
-        controls.look_ahead(catalogue, settings)
+        controls.look_ahead(settings)
 else:  # the server, which finds `app` here and prepares the first page while it starts
     import streamlit as st
 

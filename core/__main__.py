@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
             "--movies", type=Path, help="a .parquet, .csv or .duckdb file instead of the shipped films"
         )
         command.add_argument("--encoder", default=encoders.DEFAULT_ENCODER, help="see: python -m core encoders")
+        command.add_argument(
+            "--text", default=movies.GENRES, help="what is encoded: genres, title_and_genres, or a column of texts"
+        )
         command.add_argument("--dtype", choices=("auto", *encoders.DTYPES), default="auto", help="number format")
     listing = commands.add_parser("encoders", help="list the encoders")
     listing.set_defaults(run=_encoders, out=None)
@@ -124,6 +127,7 @@ def _cluster(options: argparse.Namespace) -> None:
         "device_reason": facts.get("reason"),
         "dtype": facts.get("dtype", "float32"),
         "standardize": options.standardize,
+        "text": options.text,
         "k": found.clustering.n_clusters,
         "k_requested": options.k,
         "seed": options.seed,
@@ -163,9 +167,10 @@ def _embed(options: argparse.Namespace) -> None:
     vectors, _ = _vectors(catalogue, encoder, options.dtype)
     ready = embeddings.post_process(vectors, encoder)
     if options.out:
-        column = pa.array(list(ready), pa.list_(pa.float32()))
-        exports.write(pa.table({"text": list(catalogue.genre_lists), "vector": column}), options.out)
-    print(f"{len(ready):,} genre lists have vectors of {encoder.id}.", file=sys.stderr)
+        rows = {text: row for row, text in enumerate(catalogue.texts)}
+        column = pa.array([ready[row] for row in rows.values()], pa.list_(pa.float32()))
+        exports.write(pa.table({"text": list(rows), "vector": column}), options.out)
+    print(f"{len(set(catalogue.texts)):,} texts have vectors of {encoder.id}.", file=sys.stderr)
 
 
 def _encoders(options: argparse.Namespace) -> None:
@@ -210,17 +215,17 @@ def _files(encoder: Encoder) -> str:
 
 def _open(options: argparse.Namespace) -> Catalogue:
     chosen = options.movies or os.environ.get("GENRESCOPE_MOVIES") or movies.SHIPPED
-    return movies.open_catalogue(Path(chosen).expanduser())
+    return movies.open_catalogue(Path(chosen).expanduser()).by(options.text)
 
 
 def _vectors(catalogue: Catalogue, encoder: Encoder, dtype: WantedDtype) -> tuple[Float32, dict[str, str]]:
     """Return the vectors of all genre lists as the encoder gave them, and how they were made."""
     if encoder.kind != "transformer":
-        return embeddings.baseline(encoder, catalogue.genre_lists), {}
+        return embeddings.baseline(encoder, catalogue.texts, catalogue.genre_lists), {}
     store = VectorStore(Path(os.environ.get("GENRESCOPE_VECTORS") or DEFAULT_VECTORS).expanduser())
-    facts = worker.work(encoder, catalogue.genre_lists, store, _say, dtype=dtype)
-    made = worker.stored(store, encoder, catalogue.genre_lists, dtype) or "float32"
-    return store.load(encoders.key(encoder, made), catalogue.genre_lists), facts
+    facts = worker.work(encoder, catalogue.texts, store, _say, dtype=dtype)
+    made = worker.stored(store, encoder, catalogue.texts, dtype) or "float32"
+    return store.load(encoders.key(encoder, made), catalogue.texts), facts
 
 
 def _say(progress: Progress) -> None:
@@ -231,7 +236,7 @@ def _say(progress: Progress) -> None:
         print("Loading the model.", file=sys.stderr)
     elif progress.texts_per_second is not None and progress.seconds_left is not None:
         print(
-            f"{progress.done:,} of {progress.total:,} genre lists encoded, {progress.texts_per_second:,.0f} texts a "
+            f"{progress.done:,} of {progress.total:,} texts encoded, {progress.texts_per_second:,.0f} texts a "
             f"second, {progress.seconds_left:.1f} s left.",
             file=sys.stderr,
         )

@@ -34,7 +34,7 @@ class Analysis:
 
     @property
     def n_lists(self) -> int:
-        """Genre lists with at least one film."""
+        """Documents with at least one film: genre lists, or texts."""
         return int((self.weights > 0).sum())
 
     def notice(self) -> str | None:
@@ -87,10 +87,10 @@ def analyse(
 
 
 def list_table(catalogue: Catalogue, analysis: Analysis, xy: NDArray[np.float64]) -> pd.DataFrame:
-    """Return a row for each genre list with films under the filters, most films first.
+    """Return a row for each document with films under the filters, most films first.
 
-    Columns: list_id, genre_list, n_movies, cluster, name (of the cluster), x, y, distance, margin, runner_up,
-    runner_up_name (empty where there is none), silhouette.
+    Columns: list_id, text and genre_list (of the document), n_movies, cluster, name (of the cluster), x, y, distance,
+    margin, runner_up, runner_up_name (empty where there is none), silhouette.
     """
     here = np.flatnonzero(analysis.weights > 0)
     found = analysis.clustering
@@ -98,6 +98,7 @@ def list_table(catalogue: Catalogue, analysis: Analysis, xy: NDArray[np.float64]
     return pd.DataFrame(
         {
             "list_id": here,
+            "text": np.array(catalogue.texts, dtype=object)[here],
             "genre_list": np.array(catalogue.genre_lists, dtype=object)[here],
             "n_movies": analysis.weights[here],
             "cluster": found.labels[here],

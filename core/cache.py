@@ -30,7 +30,7 @@ from core.background import Background, OnProgress, ShouldStop, Task
 from core.clustering import FloatArray, Space
 from core.embeddings import Float32
 from core.encoders import Dtype, Encoder
-from core.movies import Catalogue, Counts, Filters, Options
+from core.movies import GENRES, Catalogue, Counts, Filters, Options
 from core.reasons import Reason
 from core.recipes import Settings
 from core.sources import SourceError
@@ -78,6 +78,17 @@ def _catalogue(path: Path, stamp: tuple[int, int] | None) -> Catalogue:
     return movies.open_catalogue(path)
 
 
+def reading(settings: Settings) -> Catalogue:
+    """Return the catalogue of this visit as it is read by the text of the settings."""
+    found = catalogue()
+    return found if settings.text == found.text else _reading(found, found.fingerprint, settings.text)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _reading(_catalogue: Catalogue, fingerprint: str, text: str) -> Catalogue:
+    return _catalogue.by(text)
+
+
 @st.cache_resource(show_spinner=False)
 def store() -> VectorStore:
     """Return the vector store of this server."""
@@ -106,24 +117,39 @@ def dtype_at_hand(catalogue: Catalogue, settings: Settings) -> Dtype | None:
     encoder = encoders.get(settings.encoder)
     if encoder.kind != "transformer":
         return "float32"
-    return worker_module.stored(store(), encoder, catalogue.genre_lists, settings.dtype)
+    return worker_module.stored(store(), encoder, catalogue.texts, settings.dtype)
 
 
 def documents(catalogue: Catalogue, settings: Settings) -> Space:
-    """Return the catalogue's genre lists as points of an encoder's space. They must have vectors."""
+    """Return the catalogue's documents as points of an encoder's space. They must have vectors."""
     dtype = dtype_at_hand(catalogue, settings) or "float32"
-    return _documents(catalogue, catalogue.fingerprint, settings.encoder, dtype, settings.standardize)
+    few = len(catalogue.texts) <= MAX_DISTANCES
+    make = _documents if few else _many_documents
+    return make(catalogue, catalogue.fingerprint, catalogue.text, settings.encoder, dtype, settings.standardize)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _documents(_catalogue: Catalogue, fingerprint: str, encoder_id: str, dtype: Dtype, standardize: bool) -> Space:
+def _documents(
+    _catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
+) -> Space:
+    return _space(_catalogue, fingerprint, text, encoder_id, dtype, standardize)
+
+
+@st.cache_resource(max_entries=1, show_spinner="Preparing the texts")
+def _many_documents(
+    _catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
+) -> Space:
+    """Keep one space of many documents: 17,000 of 768 dimensions are 100 MB."""
+    return _space(_catalogue, fingerprint, text, encoder_id, dtype, standardize)
+
+
+def _space(
+    catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
+) -> Space:
     encoder = encoders.get(encoder_id)
-    if encoder.kind == "transformer":
-        vectors = store().load(encoders.key(encoder, dtype), _catalogue.genre_lists)
-    else:
-        vectors = embeddings.baseline(encoder, _catalogue.genre_lists)
+    vectors = _raw(catalogue, fingerprint, text, encoder_id, dtype)
     ready = embeddings.post_process(vectors, encoder, standardize)
-    return _frozen(clustering.space(ready, _catalogue.weights()))
+    return _frozen(clustering.space(ready, catalogue.weights()))
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -138,7 +164,9 @@ def tsne(catalogue: Catalogue, settings: Settings) -> FloatArray:
 
 def _space_settings(settings: Settings) -> Settings:
     """Return the settings with all that does not decide the encoder's space at its default."""
-    return Settings(encoder=settings.encoder, standardize=settings.standardize, dtype=settings.dtype)
+    return Settings(
+        encoder=settings.encoder, standardize=settings.standardize, dtype=settings.dtype, text=settings.text
+    )
 
 
 @st.cache_resource(max_entries=8, show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder")
@@ -148,7 +176,13 @@ def _tsne(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatA
 
 def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
     """Return the clustering of the films under the settings, with its names and figures."""
-    return _analysis(catalogue, catalogue.fingerprint, settings)
+    few = len(catalogue.texts) <= MAX_DISTANCES
+    return (_analysis if few else _long_analysis)(catalogue, catalogue.fingerprint, settings)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Clustering many texts: this takes some seconds, once for each setting")
+def _long_analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
+    return _analysis.__wrapped__(_catalogue, fingerprint, settings)  # type: ignore[no-any-return, attr-defined]
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
@@ -174,13 +208,13 @@ def options(catalogue: Catalogue) -> Options:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _counts(_catalogue: Catalogue, fingerprint: str, filters: Filters) -> Counts:
+def _counts(_catalogue: Catalogue, fingerprint: str, text: str, filters: Filters) -> Counts:
     return _catalogue.counts(filters)
 
 
 def counts(catalogue: Catalogue, filters: Filters) -> Counts:
     """Return how many films the filters leave."""
-    return _counts(catalogue, catalogue.fingerprint, filters)
+    return _counts(catalogue, catalogue.fingerprint, catalogue.text, filters)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -275,12 +309,12 @@ def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: 
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _raw(_catalogue: Catalogue, fingerprint: str, encoder_id: str, dtype: Dtype) -> Float32:
-    """Return the vectors of the genre lists before post-processing."""
+def _raw(_catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype) -> Float32:
+    """Return the vectors of the documents before post-processing."""
     encoder = encoders.get(encoder_id)
     if encoder.kind == "transformer":
-        return _frozen(store().load(encoders.key(encoder, dtype), _catalogue.genre_lists))
-    return _frozen(embeddings.baseline(encoder, _catalogue.genre_lists))
+        return _frozen(store().load(encoders.key(encoder, dtype), _catalogue.texts))
+    return _frozen(embeddings.baseline(encoder, _catalogue.texts, _catalogue.genre_lists))
 
 
 def texts_without_a_genre(catalogue: Catalogue, genre_list: str) -> tuple[str, ...]:
@@ -299,7 +333,7 @@ def reason(catalogue: Catalogue, settings: Settings, list_id: int) -> Reason | N
     genre_list = catalogue.genre_lists[list_id]
     texts = [text for _, text in reasons.without_each(genre_list)]
     clustering = analysis(catalogue, settings).clustering
-    if encoder.kind == "tf-idf" or not texts:
+    if encoder.kind == "tf-idf" or not texts or catalogue.text != GENRES:
         return reasons.reason(clustering, list_id, genre_list, None)
     if encoder.kind == "multi-hot":
         new = reasons.multi_hot(texts, catalogue.genre_lists)
@@ -307,7 +341,7 @@ def reason(catalogue: Catalogue, settings: Settings, list_id: int) -> Reason | N
         return None
     else:
         new = store().load(encoders.key(encoder, dtype), texts)
-    raw = _raw(catalogue, catalogue.fingerprint, settings.encoder, dtype)
+    raw = _raw(catalogue, catalogue.fingerprint, catalogue.text, settings.encoder, dtype)
     places = reasons.placed(new, raw, encoder, clustering.centers, settings.standardize)
     return reasons.reason(clustering, list_id, genre_list, places)
 

@@ -82,9 +82,10 @@ def coherence(membership: FloatArray, weights: IntArray, labels: IntArray) -> Sc
 
     membership (n, genres) is 1 where a list has a genre. For a film it is the mean over the other films of its
     cluster, for a cluster and overall the mean over films. A film alone in its cluster has no other film: it is
-    left out, and the cluster's figure is NaN. It needs no vectors, so encoders can be compared by it.
+    left out, and the cluster's figure is NaN. So is a film without genres, which can be in a cluster by another
+    text. It needs no vectors, so encoders can be compared by it.
     """
-    here = np.flatnonzero(labels >= 0)
+    here = np.flatnonzero((labels >= 0) & membership.any(axis=1))
     values = np.full(len(labels), np.nan)
     for cluster in range(int(labels.max(initial=-1)) + 1):
         members = here[labels[here] == cluster]

@@ -207,10 +207,13 @@ def tf_idf(texts: Sequence[str]) -> Float32:
     return np.asarray(reduced, dtype=np.float32)
 
 
-def baseline(encoder: Encoder, texts: Sequence[str]) -> Float32:
-    """Return the vectors (n, dimension) of an encoder that has no model. Raises ValueError for one that has."""
+def baseline(encoder: Encoder, texts: Sequence[str], genre_lists: Sequence[str]) -> Float32:
+    """Return the vectors (n, dimension) of an encoder that has no model. Raises ValueError for one that has.
+
+    TF-IDF reads the documents' texts, multi-hot their genre lists, whatever the text.
+    """
     if encoder.kind == "multi-hot":
-        return multi_hot(texts)
+        return multi_hot(genre_lists)
     if encoder.kind == "tf-idf":
         return tf_idf(texts)
     raise ValueError(f"{encoder.title} has a model and encodes in the worker process.")

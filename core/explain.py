@@ -16,8 +16,11 @@ MIN_FILMS = 5
 
 
 def membership(genre_lists: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return which genre each list has, shape (n, genres) of 0 and 1, and the genres in alphabetical order."""
-    sets = [text.split(", ") for text in genre_lists]
+    """Return which genre each list has, shape (n, genres) of 0 and 1, and the genres in alphabetical order.
+
+    An empty list has none.
+    """
+    sets = [[genre for genre in text.split(", ") if genre] for text in genre_lists]
     genres = tuple(sorted({genre for genre_set in sets for genre in genre_set}))
     column = {genre: i for i, genre in enumerate(genres)}
     matrix = np.zeros((len(sets), len(genres)))
@@ -37,7 +40,7 @@ def genre_films(matrix: FloatArray, weights: IntArray, labels: IntArray) -> IntA
 def genre_table(matrix: FloatArray, genres: Sequence[str], weights: IntArray, labels: IntArray) -> pd.DataFrame:
     """Return a row for each cluster and genre: cluster, genre, and the columns of `compare`.
 
-    The catalogue is every film with a genre under the filters.
+    The catalogue is every film under the filters that is in a cluster.
     """
     films = genre_films(matrix, weights, labels)
     k = len(films)

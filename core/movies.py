@@ -8,7 +8,7 @@ limit, and values reach SQL as parameters only.
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ GenreMode = Literal["any", "all", "none"]
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "movies.parquet"
 QUERY_SECONDS = 20.0
+GENRES, TITLE_AND_GENRES = "genres", "title_and_genres"
+TEXT_TITLES = {"title": "Title", "certificate": "Certificate"}
 HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -81,6 +83,7 @@ class Filters:
 
 
 NO_FILTERS = Filters()
+_MAKING = threading.Lock()  # DuckDB does not wait for another thread that creates the same table
 
 
 @dataclass(frozen=True)
@@ -109,26 +112,66 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """An opened catalogue. Build it with `open_catalogue`.
+    """An opened catalogue, read by one of its texts. Build it with `open_catalogue`; `by` reads it by another text.
 
-    `genre_lists` holds the distinct genre lists in alphabetical order: row i is the document with `list_id` i,
-    and every array of the app that speaks of documents is in that order.
+    A document is what films are clustered as: a distinct text and the genre list of the films that have it. Films of
+    one document are never split. `texts` and `genre_lists` hold both for each document, in alphabetical order: row i
+    is the document with `list_id` i, and every array of the app that speaks of documents is in that order. Read by
+    its genres, as it is opened, a catalogue's documents are its genre lists, and both are the same.
     """
 
     name: str
     fingerprint: str
     columns: frozenset[str]
     n_movies: int
+    texts: tuple[str, ...]
     genre_lists: tuple[str, ...]
     connection: duckdb.DuckDBPyConnection
+    text: str = GENRES
+    films_table: str = "movies"
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """The text of each document, which is what is encoded: its genre list."""
-        return self.genre_lists
+    def text_choices(self) -> dict[str, str]:
+        """What a film can be read by, with its name: genres, title and genres, or a column of texts."""
+        columns = {name: TEXT_TITLES.get(name, name) for name in sources.TEXT_COLUMNS if name in self.columns}
+        columns.pop("movie_id", None)
+        return {GENRES: "Genres", TITLE_AND_GENRES: "Title and genres", **columns}
+
+    def by(self, text: str) -> "Catalogue":
+        """Return the catalogue read by another of `text_choices`. Raises ValueError for any other text.
+
+        A film whose text is empty has no document. Spaces around a text do not count.
+        """
+        if text == self.text:
+            return self
+        if text not in self.text_choices:
+            raise ValueError(f"{text} is not one of {', '.join(self.text_choices)}.")
+        if text == GENRES:
+            lists = self._table("SELECT genre_list FROM genre_lists ORDER BY list_id")["genre_list"].to_pylist()
+            return replace(self, texts=tuple(lists), genre_lists=tuple(lists), text=GENRES, films_table="movies")
+        number = list(self.text_choices).index(text)
+        documents, films = f"documents_{number}", f"movies_{number}"
+        shown = f"trim({_text_of(text)}, {sources.BLANKS})"
+        with _MAKING, _cursor(self.connection) as cursor:
+            cursor.execute(
+                f"CREATE TABLE IF NOT EXISTS {documents} AS SELECT row_id, CAST(CASE WHEN text IS NOT NULL THEN "
+                "dense_rank() OVER (ORDER BY text NULLS LAST, genre_list) - 1 END AS INTEGER) AS list_id, text, "
+                "genre_list FROM "
+                f"(SELECT row_id, nullif({shown}, '') AS text, coalesce(genre_list, '') AS genre_list FROM movies)"
+            )
+            cursor.execute(
+                f"CREATE VIEW IF NOT EXISTS {films} AS SELECT movies.* REPLACE ({documents}.list_id AS list_id) "
+                f"FROM movies LEFT JOIN {documents} USING (row_id)"
+            )
+        table = self._table(
+            f"SELECT text, genre_list FROM (SELECT DISTINCT list_id, text, genre_list FROM {documents} "
+            "WHERE list_id IS NOT NULL) ORDER BY list_id"
+        )
+        texts, lists = (tuple(table[name].to_pylist()) for name in ("text", "genre_list"))
+        return replace(self, texts=texts, genre_lists=lists, text=text, films_table=films)
 
     def weights(self, filters: Filters = NO_FILTERS) -> IntArray:
-        """Return n_movies of every genre list under the filters, shape (genre lists,)."""
+        """Return n_movies of every document under the filters, shape (documents,)."""
         where, parameters = filters.where()
         table = self._table(
             f"SELECT list_id, count(*) AS n FROM movies WHERE list_id IS NOT NULL AND {where} GROUP BY list_id",
@@ -139,7 +182,7 @@ class Catalogue:
         return weights
 
     def counts(self, filters: Filters = NO_FILTERS) -> Counts:
-        """Return how many films the filters leave, and how many of these name no genre."""
+        """Return how many films the filters leave, and how many of these have no document: no genre, or no text."""
         where, parameters = filters.where()
         row = self._table(
             f"SELECT count(*) AS n, count(*) - count(list_id) AS without FROM movies WHERE {where}", parameters
@@ -408,6 +451,9 @@ class Catalogue:
 
     def _table(self, sql: str, parameters: Sequence[Any] = (), labels: IntArray | None = None) -> pa.Table:
         """Run one query on a cursor of its own and stop it when it takes longer than QUERY_SECONDS."""
+        if self.films_table != "movies":  # what a query names movies is then the films as this text reads them
+            others = f", {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f" {sql}"
+            sql = f"WITH movies AS (FROM {self.films_table}){others}"
         with _cursor(self.connection) as cursor:
             if labels is not None:
                 known = np.flatnonzero(labels >= 0)
@@ -421,6 +467,11 @@ class Catalogue:
                 ) from error
             except duckdb.Error as error:
                 raise CatalogueError(f"The catalogue {self.name} could not be read: {type(error).__name__}.") from error
+
+
+def _text_of(text: str) -> str:
+    """Return the SQL of a text that a film can be read by; it is one of `Catalogue.text_choices`."""
+    return "concat_ws(': ', nullif(title, ''), genre_list)" if text == TITLE_AND_GENRES else f'"{text}"'
 
 
 def _sides(a: int, b: int | None, filters: Filters) -> tuple[str, list[Any]]:
@@ -480,6 +531,7 @@ def open_catalogue(path: Path = SHIPPED, *, memory_limit: str = "1GB", threads: 
         fingerprint=sources.fingerprint(path),
         columns=columns,
         n_movies=n_movies,
-        genre_lists=tuple(text for (text,) in lists),
+        texts=(genre_lists := tuple(text for (text,) in lists)),
+        genre_lists=genre_lists,
         connection=connection,
     )

@@ -532,7 +532,7 @@ def _obituary(code: int, done: int, total: int) -> str:
         what = f"ended unexpectedly (exit code {code}); the server's log may tell why"
     if not done:
         return f"The encoding process {what}. Nothing was finished before that; try again."
-    kept = f"{done:,} of {total:,} genre lists are kept; try again to go on from there."
+    kept = f"{done:,} of {total:,} texts are kept; try again to go on from there."
     return f"The encoding process {what}. {kept}"
 
 

@@ -16,10 +16,11 @@ row = clusters.iloc[cluster]
 mine = lists[lists["cluster"] == cluster]
 n_films = int(row["n_movies"])
 genres = controls.cluster_genres(view, cluster)
+unit = controls.unit(view.catalogue)
 
 st.markdown(
     f"**{controls.plain(row['name'])}** holds {controls.counted(n_films, 'film')} ({row['share']:.1%} of those with "
-    f"genres) in {controls.counted(len(mine), 'genre list')}. Most frequent: {controls.plain(row['top_genres'])}."
+    f"genres) in {controls.counted(len(mine), unit)}. Most frequent: {controls.plain(row['top_genres'])}."
 )
 controls.badge(view, cluster)
 with st.container(horizontal=True):
@@ -82,19 +83,21 @@ else:
         lambda: films.drop(columns="list_id"), f"genrescope-cluster-{cluster}", f"These {len(films):,} films"
     )
 
-st.subheader("Typical and borderline genre lists")
+st.subheader(f"Typical and borderline {unit}s")
 left, right = st.columns(2)
 with left:
     st.markdown("**Nearest to the centre**")
     nearest = mine.sort_values("distance", kind="stable").head(10)
-    controls.list_table(nearest, ("distance",), "typical", f"Typical genre lists of cluster {row['label']}.")
+    controls.list_table(view, nearest, ("distance",), "typical", f"Typical {unit}s of cluster {row['label']}.")
 with right:
     st.markdown("**Might as well be elsewhere**")
     close = mine.dropna(subset="margin").sort_values("margin", kind="stable").head(10)
-    controls.list_table(close, ("margin", "runner_up_name"), "borderline", f"Borderline lists of {row['label']}.")
+    controls.list_table(
+        view, close, ("margin", "runner_up_name"), "borderline", f"Borderline {unit}s of {row['label']}."
+    )
 st.caption(
-    "Distance is to the cluster's centre in the encoder's space. Select a row to see the films with exactly that list, "
-    "[above](#films)."
+    "Distance is to the cluster's centre in the encoder's space. Select a row to see the films with exactly that "
+    f"{unit}, [above](#films)."
 )
 
 st.subheader("What stands out")

@@ -10,9 +10,10 @@ ready = int((table["stored"] == table["of"]).sum())
 
 st.title("Encoders")
 st.markdown(
-    f"An encoder turns each genre list ({len(catalogue.genre_lists):,} here) into a vector, a point in a space where "
-    f"near means alike. **{ready} of {controls.counted(len(table), 'encoder')}** can be used at once; the others are "
-    f"fetched and encode the first time somebody chooses them. {controls.hardware_line()} Select a row to see more."
+    f"An encoder turns each {controls.unit(catalogue)} ({len(set(catalogue.texts)):,} here) into a vector, a point in "
+    f"a space where near means alike. **{ready} of {controls.counted(len(table), 'encoder')}** can be used at once; "
+    "the others are fetched and encode the first time somebody chooses them. "
+    f"{controls.hardware_line()} Select a row to see more."
 )
 chosen = controls.show_encoders(table)
 st.caption(

@@ -48,8 +48,12 @@ controls.show_chart(
     alt=ALT["map"],
 )
 controls.show_pick(view, "genre_map")
+n_drawn = min(len(lists), charts.MOST_MARKS)
+if n_drawn < len(lists):
+    st.caption(f"The map draws {n_drawn:,} of {len(lists):,} texts, drawn at random by their films. Figures count all.")
 st.caption(
-    "A bubble is one genre list, and its area the number of films that have it. Bubbles close together mean similar "
+    f"A bubble is one {controls.unit(view.catalogue)}, and its area the number of films that have it. Bubbles close "
+    "together mean similar "
     "things to the encoder. A disc with a number marks the middle of a cluster. Click a bubble, or drag over "
     "several, to pick a cluster; double-click to let go."
 )

@@ -172,8 +172,8 @@ def test_the_map_has_a_bubble_for_each_list_and_a_badge_for_each_cluster(
     assert bubbles["n_movies"].is_monotonic_decreasing  # small ones lie on top
     colored = dict(zip(clusters["cluster"], clusters["color"], strict=True))
     assert [colored[i] for i in bubbles["cluster"]] == bubbles["color"].tolist()
-    expected = lists.set_index("genre_list")[["x", "y", "n_movies", "cluster"]]
-    found = bubbles.set_index("genre_list")[["x", "y", "n_movies", "cluster"]]
+    expected = lists.set_index("text")[["x", "y", "n_movies", "cluster"]]
+    found = bubbles.set_index("text")[["x", "y", "n_movies", "cluster"]]
     pd.testing.assert_frame_equal(found, expected.loc[found.index], check_dtype=False)
     assert (
         badges[["x", "y", "text_color"]].to_numpy().tolist() == clusters[["x", "y", "text_color"]].to_numpy().tolist()

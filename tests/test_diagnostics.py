@@ -246,6 +246,16 @@ def test_a_film_alone_is_left_out_of_coherence() -> None:
 
 
 @pytest.mark.filterwarnings("error")
+def test_a_film_without_genres_is_left_out_of_coherence() -> None:
+    matrix = np.array([[1.0, 0], [1, 1], [0, 0], [0, 0]])
+    score = diagnostics.coherence(matrix, whole([1, 1, 5, 1]), whole([0, 0, 0, 1]))
+    assert score.documents.tolist()[:2] == [0.5, 0.5]
+    assert np.isnan(score.documents[2:]).all()
+    assert (score.overall, score.clusters[0]) == (0.5, 0.5)
+    assert np.isnan(score.clusters[1])
+
+
+@pytest.mark.filterwarnings("error")
 def test_coherence_of_one_cluster_and_of_none() -> None:
     matrix = np.array([[1.0, 0], [0, 1], [0, 1]])
     assert diagnostics.coherence(matrix, whole([1, 1, 1]), whole([0, 0, 0])).overall == pytest.approx(1 / 3)

@@ -296,10 +296,12 @@ def test_tf_idf_of_next_to_nothing(texts: list[str]) -> None:
 
 
 def test_only_baselines_are_made_without_a_model(genre_lists: list[str]) -> None:
-    assert embeddings.baseline(encoders.get("tf-idf"), genre_lists).shape[1] <= 100
-    assert (embeddings.baseline(encoders.get("multi-hot"), genre_lists) == embeddings.multi_hot(genre_lists)).all()
+    assert embeddings.baseline(encoders.get("tf-idf"), genre_lists, genre_lists).shape[1] <= 100
+    assert (
+        embeddings.baseline(encoders.get("multi-hot"), ["?"], genre_lists) == embeddings.multi_hot(genre_lists)
+    ).all()
     with pytest.raises(ValueError, match="has a model"):
-        embeddings.baseline(MINILM, genre_lists)
+        embeddings.baseline(MINILM, genre_lists, genre_lists)
 
 
 def test_errors_are_summed_up_in_one_sentence() -> None:

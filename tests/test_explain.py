@@ -263,3 +263,9 @@ def test_a_year_far_from_all_others_keeps_its_own_share() -> None:
 def test_nothing_to_smooth() -> None:
     nothing = pd.DataFrame({"year": [], "n_cluster": [], "n_all": []})
     assert explain.smoothed_shares(nothing).empty
+
+
+def test_an_empty_genre_list_has_no_genre() -> None:
+    matrix, genres = explain.membership(["", "Drama, War", ""])
+    assert genres == ("Drama", "War")
+    assert matrix.tolist() == [[0, 0], [1, 1], [0, 0]]

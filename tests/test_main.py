@@ -107,6 +107,20 @@ def test_own_movies_and_too_few_lists(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [(row["title"], row["cluster"]) for row in rows] == [("NA", "0"), ("1984", ""), ("#Alive", "1")]
 
 
+def test_another_text_can_be_clustered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films = tmp_path / "mine.csv"
+    films.write_text("title,genres\nred dog,Drama\nred dog,\nblue cat,Drama\n,War\nred dog,Drama\n")
+    out, report = tmp_path / "out.csv", tmp_path / "report.json"
+    arguments = ("--encoder", "tf-idf", "--movies", films, "--out", out, "--report", report)
+    assert run("cluster", "--k", "2", "--text", "title", *arguments) == 0
+    with out.open(newline="") as file:
+        assert [row["cluster"] for row in csv.DictReader(file)] == ["0", "0", "1", "", "0"]
+    said = json.loads(report.read_text())
+    assert (said["text"], said["clustered"], said["without_genres"]) == ("title", 4, 1)
+    assert run("cluster", "--text", "plot", *arguments) == 2
+    assert "plot is not one of genres, title_and_genres, title." in capsys.readouterr().err
+
+
 def test_embed_writes_text_and_normalised_vectors(
     stored: None, tmp_path: Path, catalogue: Catalogue, documents: Space
 ) -> None:

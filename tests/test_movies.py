@@ -116,6 +116,74 @@ def same_number(found: Any, expected: float | None) -> bool:
     return bool(pd.isna(found)) if expected is None else found == pytest.approx(expected, rel=1e-12)
 
 
+# Other texts
+
+
+def pairs_of(films: list[Film], text: Callable[[Film], str]) -> dict[tuple[str, str], list[Film]]:
+    """Return the films of each document in plain Python: a text, trimmed, and a genre list; none without a text."""
+    found: dict[tuple[str, str], list[Film]] = {}
+    for film in films:
+        if said := text(film).strip(" \t\n\r\xa0"):
+            found.setdefault((said, film["genre_list"] or ""), []).append(film)
+    return dict(sorted(found.items()))
+
+
+TEXTS: dict[str, Callable[[Film], str]] = {
+    "title": lambda film: film["title"],
+    "certificate": lambda film: film["certificate"] or "",
+    "title_and_genres": lambda film: ": ".join(filter(None, (film["title"], film["genre_list"]))),
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_documents_of_another_text_are_its_texts_with_their_genres(
+    catalogue: Catalogue, plain_films: list[Film], text: str
+) -> None:
+    expected = pairs_of(plain_films, TEXTS[text])
+    read = catalogue.by(text)
+    assert list(zip(read.texts, read.genre_lists, strict=True)) == list(expected)
+    assert read.weights().tolist() == [len(films) for films in expected.values()]
+    some = Filters(years=(1980, 1999), genres=("Drama",))
+    assert read.weights(some).tolist() == [sum(passes(film, some) for film in films) for films in expected.values()]
+    clustered = sum(map(len, expected.values()))
+    assert read.counts() == movies.Counts(17_472, 17_472 - clustered)
+    row = {film["movie_id"]: i for i, films in enumerate(expected.values()) for film in films}
+    found = read.rows()
+    for movie_id, list_id in zip(found["movie_id"].to_pylist(), found["list_id"].to_pylist(), strict=True):
+        assert list_id == row.get(movie_id)
+
+
+def test_every_question_is_answered_by_the_text_that_was_asked_for(catalogue: Catalogue) -> None:
+    read = catalogue.by("certificate")
+    clusters = np.arange(len(read.texts)) % 3
+    per_cluster = [int(read.weights()[clusters == i].sum()) for i in range(3)]
+    assert read.cluster_measures(clusters)["n_movies"].tolist() == per_cluster
+    assert len(read.films(clusters, cluster=1)) == per_cluster[1]
+    spread = read.spread(clusters, 2).set_index(["measure", "whose"])
+    assert spread.loc[("year", "cluster"), "n_movies"] == per_cluster[2]
+    years = read.years_by_cluster(clusters)
+    assert years.groupby("cluster")["n_cluster"].sum().tolist() == per_cluster
+    assert read.contrast_totals(clusters, 0, 1).loc["films", ["n_a", "n_b"]].tolist() == per_cluster[:2]
+    assert catalogue.counts().without_genres == 443  # the catalogue itself is what it was
+
+
+def test_a_catalogue_goes_back_to_its_genres_and_knows_no_other_text(catalogue: Catalogue) -> None:
+    back = catalogue.by("title").by("certificate").by("genres")
+    assert back.genre_lists == back.texts == catalogue.genre_lists
+    assert back.counts() == catalogue.counts()
+    assert catalogue.by("genres") is catalogue
+    for name in ("plot", "movie_id", "movies; DROP TABLE movies"):
+        with pytest.raises(ValueError, match="is not one of genres, title_and_genres, title, certificate"):
+            catalogue.by(name)
+
+
+def test_many_may_read_a_catalogue_by_another_text_at_once(small: Callable[[list[Film]], Catalogue]) -> None:
+    catalogue = small([{"title": f"Film {i % 7}", "genres": ["Drama"]} for i in range(70)])
+    with ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda _: catalogue.by("title"), range(16)))
+    assert all(each.texts == tuple(f"Film {i}" for i in range(7)) for each in read)
+
+
 # Opening
 
 

@@ -171,7 +171,7 @@ def test_killed_in_the_middle_and_started_again(
     assert failed.done == 1187 - left
     assert failed.message == (
         "The encoding process was stopped by the system (signal 9), most often because memory ran out. "
-        f"{failed.done:,} of 1,187 genre lists are kept; try again to go on from there."
+        f"{failed.done:,} of 1,187 texts are kept; try again to go on from there."
     )
     assert worker.pid is None
     assert worker.submit(DEFAULT_ENCODER, genre_lists) == job_id  # remembered for a minute

@@ -8,11 +8,12 @@ from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
 from core.charts.figure import Figure
-from core.charts.overview import AXES, genre_heatmap, genre_map, sizes
+from core.charts.overview import AXES, MOST_MARKS, genre_heatmap, genre_map, sizes
 from core.charts.trends import trends
 
 __all__ = [
     "AXES",
+    "MOST_MARKS",
     "Figure",
     "cluster_colors",
     "genre_heatmap",

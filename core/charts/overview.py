@@ -12,6 +12,8 @@ AXES = {
     "t-SNE": ("t-SNE, first axis", "t-SNE, second axis"),
 }
 MAP_HEIGHT = 480
+MOST_MARKS = 4_000  # bubbles that a browser draws without a wait
+LONGEST_TEXT = 160  # characters in a tooltip
 LEAST_LIFT, MOST_LIFT = 1 / 8, 8
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero
 AROUND_ONE = ["rgba(222, 126, 40, 0.5)", "rgba(128, 128, 128, 0.04)", "rgba(72, 110, 214, 1)"]
@@ -24,14 +26,24 @@ Measure = Literal["share", "lift"]
 def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]) -> Figure:
     """Draw the map of the genre lists: a bubble a list, sized by films, coloured and numbered by cluster.
 
-    lists has x, y, n_movies, genre_list, cluster; clusters has cluster, label, color, text_color, x, y, n_movies.
+    lists has x, y, n_movies, text, cluster; clusters has cluster, label, color, text_color, x, y, n_movies.
     Selections: `pick` (field cluster) on a click, `brush` (x and y) on a drag.
     """
     # A row with a text colour is a cluster's badge.
-    bubbles = lists.merge(clusters[["cluster", "label", "color"]], on="cluster").assign(text_color=None)
-    badges = clusters.assign(genre_list="")
-    columns = ["x", "y", "n_movies", "genre_list", "cluster", "label", "color", "text_color"]
+    bubbles = drawn(lists)
+    bubbles = (
+        bubbles.assign(text=bubbles["text"].str.slice(0, LONGEST_TEXT))
+        .merge(clusters[["cluster", "label", "color"]], on="cluster")
+        .assign(text_color=None)
+    )
+    badges = clusters.assign(text="")
+    columns = ["x", "y", "n_movies", "text", "cluster", "label", "color", "text_color"]
     return Figure(_genre_map(axes), pd.concat([bubbles[columns], badges[columns]]))
+
+
+def drawn(lists: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that the map draws: all, or MOST_MARKS of them drawn by their films, the same at every call."""
+    return lists if len(lists) <= MOST_MARKS else lists.sample(MOST_MARKS, weights="n_movies", random_state=0)
 
 
 @cache
@@ -48,7 +60,7 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
         x=alt.X("x:Q", title=axes[0], axis=hidden, scale=loose),
         y=alt.Y("y:Q", title=axes[1], axis=hidden, scale=loose),
         tooltip=[
-            alt.Tooltip("genre_list:N", title="Genre list"),
+            alt.Tooltip("text:N", title="Text"),
             alt.Tooltip("n_movies:Q", title="Films", format=","),
             alt.Tooltip("label:N", title="Cluster"),
         ],

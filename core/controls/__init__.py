@@ -67,7 +67,7 @@ from core.controls.tables import (
     stand_out_table,
 )
 from core.controls.trends import decade_table, risen_and_fallen
-from core.controls.words import counted, plain
+from core.controls.words import counted, plain, unit
 
 __all__ = [
     "OVERVIEW_CONFIG",
@@ -128,6 +128,7 @@ __all__ = [
     "spread_table",
     "stabilities",
     "stand_out_table",
+    "unit",
     "visit",
     "watch_figures",
     "watch_stabilities",

@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import cache, checkpoints, encoders
 from core.checkpoints import megabytes
-from core.controls.words import plain
+from core.controls.words import different, plain
 from core.encoders import WantedDtype
 from core.movies import Catalogue
 from core.recipes import Settings
@@ -23,12 +23,12 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
         return
     st.title("Reading the genres")
     st.markdown(
-        f"{plain(encoder.title)} turns each of the catalogue's {len(catalogue.genre_lists):,} different genre lists "
+        f"{plain(encoder.title)} turns each of the catalogue's {different(catalogue)} "
         "into a vector. This happens once; the vectors are stored, and every later visit starts at once."
     )
     if checkpoints.place(encoder) == "hub" and encoder.download_bytes:
         st.markdown(f"Its files come from the Hub first, {megabytes(encoder.download_bytes)}, once.")
-    job_progress(encoder.id, catalogue.genre_lists, settings.dtype)
+    job_progress(encoder.id, catalogue.texts, settings.dtype)
     st.caption(
         "You may leave this page: the work goes on, and everyone who waits for it shares it. Other encoders in the "
         "sidebar stay usable; multi-hot needs no vectors and is there at once."
@@ -88,7 +88,7 @@ def _stopped_job(encoder_id: str) -> str | None:
 def _show_stopped(job_id: str) -> None:
     try:
         progress = cache.worker().progress(job_id)
-        kept = f"{progress.done:,} of {progress.total:,} genre lists are done and kept."
+        kept = f"{progress.done:,} of {progress.total:,} texts are done and kept."
     except LookupError:
         kept = "What was done is kept."
     st.info(f"Encoding was stopped. {kept}", icon=":material/pause_circle:")
@@ -102,7 +102,7 @@ def _show_stopped(job_id: str) -> None:
 
 def describe(progress: Progress) -> str:
     """Say in a sentence how far a job is."""
-    of = f"{progress.done:,} of {progress.total:,} genre lists"
+    of = f"{progress.done:,} of {progress.total:,} texts"
     if progress.state == "queued" and progress.position:
         before = "1 job is" if progress.position == 1 else f"{progress.position} jobs are"
         return f"Waiting: {before} before this one."

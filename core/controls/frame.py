@@ -14,7 +14,7 @@ from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
 from core.controls.encoding import wait_for_vectors
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
-from core.movies import Catalogue, CatalogueError, Filters, GenreMode, Options
+from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
 from core.recipes import DEFAULT_K, MAX_SEED, Settings
 from core.sources import SourceError
 
@@ -111,7 +111,7 @@ def visit() -> tuple[Catalogue, Settings]:
     if not isinstance(settings, Settings):
         navigation()
         st.rerun()
-    return cache.catalogue(), settings
+    return cache.reading(settings), settings
 
 
 def current() -> View:
@@ -123,9 +123,10 @@ def current() -> View:
     return View(catalogue, settings, cache.analysis(catalogue, settings))
 
 
-def look_ahead(catalogue: Catalogue, settings: Settings) -> None:
+def look_ahead(settings: Settings) -> None:
     """Prepare what the visitor is likely to ask for next; the frame calls this when the page has run."""
-    if cache.dtype_at_hand(catalogue, settings) is not None:
+    catalogue = cache.reading(settings)
+    if len(catalogue.texts) <= cache.MAX_DISTANCES and cache.dtype_at_hand(catalogue, settings) is not None:
         cache.look_ahead(catalogue, settings, st.session_state.get("map") or "PCA")
 
 
@@ -161,6 +162,15 @@ def sidebar(catalogue: Catalogue) -> Settings:
             bind="query-params",
             help="  \n".join(f"**{plain(e.id)}**: {plain(e.note)}" for e in known.values()),
         )
+        st.selectbox(
+            "Text to encode",
+            list(catalogue.text_choices.values()),  # as they are shown: the URL has them so
+            key="text",
+            bind="query-params",
+            help="What of a film the encoder reads. Films with the same genres have one vector between them; with "
+            "titles, nearly every film has its own, which takes longer and gives looser clusters. Multi-hot reads "
+            "genres, whatever is chosen here.",
+        )
         st.slider(
             "Number of clusters (k)",
             MIN_CLUSTERS,
@@ -190,7 +200,7 @@ def sidebar(catalogue: Catalogue) -> Settings:
             args=(options,),
             disabled=filters == Filters(),
         )
-    settings = _checked(filters, known)
+    settings = _checked(catalogue, filters, known)
     st.session_state["settings"] = settings
     return settings
 
@@ -273,16 +283,20 @@ def _reset_filters(options: Options) -> None:
             st.session_state[key] = value
 
 
-def _checked(filters: Filters, known: Mapping[str, Encoder]) -> Settings:
+def _checked(catalogue: Catalogue, filters: Filters, known: Mapping[str, Encoder]) -> Settings:
     """Check again what widgets check in the browser only."""
     state = st.session_state
+    encoder = known.get(state["encoder"]) or known[encoders.DEFAULT_ENCODER]
+    texts = {title: name for name, title in catalogue.text_choices.items()}
+    text = GENRES if encoder.kind == "multi-hot" else texts.get(state["text"], GENRES)
     return Settings(
-        encoder=state["encoder"] if state["encoder"] in known else encoders.DEFAULT_ENCODER,
+        encoder=encoder.id,
         n_clusters=min(max(int(state["k"]), MIN_CLUSTERS), MAX_CLUSTERS),
         random_state=min(max(int(state["seed"]), 0), MAX_SEED),
         filters=filters,
         standardize=bool(state["standardize"]),
         dtype=next((dtype for dtype in DTYPES if dtype == state["dtype"]), "auto"),
+        text=text,
     )
 
 
@@ -293,7 +307,8 @@ def scope(view: View, needs_clusters: bool = True) -> None:
     if counts.movies < view.catalogue.n_movies:
         line += " pass the filters"
     if counts.without_genres:
-        line += f"; {counts.without_genres:,} of them name no genre and are in no cluster"
+        what = "name no genre" if view.catalogue.text == GENRES else "have no such text"
+        line += f"; {counts.without_genres:,} of them {what} and are in no cluster"
     st.markdown(line + ".")
     if notice:
         st.warning(notice, icon=":material/info:")

@@ -10,7 +10,9 @@ from core import cache
 from core.analysis import Analysis
 from core.charts import Figure
 from core.controls.frame import PAGES, View
-from core.controls.words import plain
+from core.controls.words import plain, unit
+
+MOST_CHOICES = 2_000  # texts that are offered in a list: those with most films
 
 
 def show_chart(figure: Figure, key: str, on_select: Callable[[], None], alt: str) -> None:
@@ -149,8 +151,8 @@ def film_filters(view: View, cluster: int, lists: pd.DataFrame) -> None:
     first, second, third, fourth = st.columns(4)
     first.multiselect("With all of these genres", genres, key="with", bind="query-params", placeholder="Any")
     second.selectbox(
-        "With exactly this genre list",
-        lists["genre_list"].tolist(),
+        f"With exactly this {unit(view.catalogue)}",
+        lists["text"].drop_duplicates().head(MOST_CHOICES).tolist(),
         index=None,
         key="list",
         bind="query-params",
@@ -189,7 +191,7 @@ def year_shares(view: View, cluster: int) -> pd.DataFrame:
 def cluster_films(view: View, cluster: int, lists: pd.DataFrame) -> pd.DataFrame:
     """Return the cluster's films that the choices leave, with distance, margin and runner-up of their genre list."""
     state = st.session_state
-    chosen = lists[lists["genre_list"] == state["list"]] if state["list"] else None
+    chosen = lists[lists["text"] == state["list"]] if state["list"] else None
     films = view.catalogue.films(
         view.analysis.clustering.labels,
         cluster=cluster,

@@ -23,7 +23,7 @@ def encoder_table(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
 
 
 def _row(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> dict[str, object]:
-    n = len(catalogue.genre_lists)
+    n = len(set(catalogue.texts))
     row: dict[str, object] = {
         "encoder": encoder.id,
         "files": "none needed",
@@ -41,13 +41,13 @@ def _row(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> dict[str
     if encoder.kind != "transformer":
         return row
     store = cache.store()
-    made = worker.stored(store, encoder, catalogue.genre_lists, settings.dtype) or "float32"
+    made = worker.stored(store, encoder, catalogue.texts, settings.dtype) or "float32"
     key = encoders.key(encoder, made)
     facts = store.facts(key)
     seconds = float(facts.get("seconds") or 0)
     return row | {
         "files": files_line(encoder),
-        "stored": n - len(store.missing(key, catalogue.genre_lists)),
+        "stored": n - len(store.missing(key, catalogue.texts)),
         "speed": float(facts["texts"]) / seconds if seconds else None,
         "device": f"{facts['device']}, {facts['dtype']}" if facts else "",
     }
@@ -110,7 +110,7 @@ def show_encoder(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> 
     st.subheader(plain(encoder.title))
     source = f" {plain(encoder.repository)}, revision {str(encoder.revision)[:12]}." if encoder.repository else ""
     st.markdown(f"{plain(encoder.note)}{source}")
-    here = worker.stored(cache.store(), encoder, catalogue.genre_lists, settings.dtype)
+    here = worker.stored(cache.store(), encoder, catalogue.texts, settings.dtype)
     if encoder.kind != "transformer" or here:
         st.page_link(
             PAGES / "overview.py",
@@ -128,7 +128,7 @@ def show_encoder(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> 
 
 def _encode(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> None:
     if st.session_state.get("encode") == encoder.id:
-        job_progress(encoder.id, catalogue.genre_lists, settings.dtype)
+        job_progress(encoder.id, catalogue.texts, settings.dtype)
         return
     fetch = checkpoints.place(encoder) == "hub"
     st.button(

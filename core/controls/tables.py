@@ -11,7 +11,7 @@ import streamlit as st
 from core import cache, encoders, exports
 from core.controls.frame import View
 from core.controls.picks import row_picked
-from core.controls.words import plain
+from core.controls.words import plain, unit
 
 LAZY_ROWS = 20_000
 OVERVIEW_CONFIG = {
@@ -57,9 +57,10 @@ def figures(view: View) -> list[tuple[str, str, str]]:
             "Films that name no genre. They are counted and exported, and belong to no cluster.",
         ),
         (
-            "Genre lists",
+            f"{unit(view.catalogue).capitalize()}s",
             f"{found.n_lists:,}",
-            "Different lists of genres among the films. Films with the same list are never split.",
+            "What is clustered: different lists of genres, or other texts with the genres of their films. Films with "
+            "the same one are never split.",
         ),
         ("Clusters (k)", f"{found.clustering.n_clusters}", "How many groups k-means made."),
         (
@@ -178,18 +179,18 @@ def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> i
     return rows[0] if rows else None
 
 
-def list_table(lists: pd.DataFrame, columns: tuple[str, ...], key: str, alt: str) -> None:
-    """Show genre lists; a selected one narrows the films to those that have exactly it."""
+def list_table(view: View, lists: pd.DataFrame, columns: tuple[str, ...], key: str, alt: str) -> None:
+    """Show documents; a selected one narrows the films to those that have exactly its text."""
     st.dataframe(
-        lists[["genre_list", "n_movies", *columns]],
+        lists[["text", "n_movies", *columns]],
         hide_index=True,
         key=key,
-        on_select=lambda: row_picked(key, "list", lists["genre_list"]),
+        on_select=lambda: row_picked(key, "list", lists["text"]),
         selection_mode="single-row",
         placeholder="",
         alt=alt,
         column_config={
-            "genre_list": st.column_config.TextColumn("Genre list", width="medium"),
+            "text": st.column_config.TextColumn(unit(view.catalogue).capitalize(), width="medium"),
             "n_movies": st.column_config.NumberColumn("Films", format="localized", width="small"),
             "distance": st.column_config.NumberColumn("Distance", format="%.2f", width="small"),
             "margin": st.column_config.NumberColumn("Margin", format="%.2f", width="small"),

@@ -2,6 +2,8 @@
 
 import re
 
+from core.movies import GENRES, Catalogue
+
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~^&])")
 # What the browser looks for again after the Markdown is read, where no backslash helps: icons, addresses, arrows.
 LIVE = re.compile(r":(?=\S)|@(?=\S)|www(?=\.)|[-<>~=](?=[-<>=])", re.IGNORECASE)
@@ -11,6 +13,16 @@ WORD_JOINER = "\u2060"  # has no width
 def plain(text: str) -> str:
     """Return a text in which no character means anything to Markdown: what people bring is shown as it is."""
     return MARKDOWN.sub(r"\\\1", LIVE.sub(rf"\g<0>{WORD_JOINER}", " ".join(text.split())))
+
+
+def unit(catalogue: Catalogue) -> str:
+    """Return what a document of the catalogue is called: a genre list, or a text where others are encoded."""
+    return "genre list" if catalogue.text == GENRES else "text"
+
+
+def different(catalogue: Catalogue) -> str:
+    """Say how many different texts there are to encode."""
+    return f"{len(set(catalogue.texts)):,} different {unit(catalogue)}s"
 
 
 def counted(n: int, noun: str) -> str:

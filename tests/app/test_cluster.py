@@ -198,14 +198,14 @@ def test_typical_and_borderline_lists(analysed: Analysis, catalogue: Catalogue, 
         assert len(table) == 10
         assert table[column].tolist() == pytest.approx(values)
         assert table[column].is_monotonic_increasing
-        assert set(table["genre_list"]) == {catalogue.genre_lists[i] for i in wanted}
-        assert table["n_movies"].tolist() == [count[text] for text in table["genre_list"]]
+        assert set(table["text"]) == {catalogue.genre_lists[i] for i in wanted}
+        assert table["n_movies"].tolist() == [count[text] for text in table["text"]]
     rows = {text: i for i, text in enumerate(catalogue.genre_lists)}
-    runners_up = [found.runner_up[rows[text]] for text in table["genre_list"]]
+    runners_up = [found.runner_up[rows[text]] for text in table["text"]]
     assert table["runner_up_name"].tolist() == [analysed.names[i].text for i in runners_up]
 
     # A selected list shows the films that have exactly it, and lets go of them again.
-    text = visit.table("borderline")["genre_list"].iloc[2]
+    text = visit.table("borderline")["text"].iloc[2]
     visit.select("borderline", {"rows": [2], "columns": [], "cells": []})
     assert visit.at.selectbox(key="list").value == text
     assert shown(visit) == ids([film for film in films if film["genre_list"] == text])

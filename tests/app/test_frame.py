@@ -459,14 +459,14 @@ def test_the_wait_for_vectors(elsewhere: Callable[..., None], stub_worker: StubW
     job = stub_worker.now
     visit = Visit("cluster", {"cluster": "3"})
     for now, done, words in (
-        (job, 0, "Loading the model (some seconds). 0 of 1,187 genre lists are stored."),
+        (job, 0, "Loading the model (some seconds). 0 of 1,187 texts are stored."),
         (replace(job, state="queued", position=1), 0, "Waiting: 1 job is before this one."),
         (replace(job, state="queued", position=3), 0, "Waiting: 3 jobs are before this one."),
-        (replace(job, state="encoding", done=0), 0, "0 of 1,187 genre lists encoded."),
+        (replace(job, state="encoding", done=0), 0, "0 of 1,187 texts encoded."),
         (
             replace(job, state="encoding", done=512, texts_per_second=1234.5, seconds_left=0.2),
             43,
-            "512 of 1,187 genre lists encoded, 1,234 texts a second, about 1 s left.",
+            "512 of 1,187 texts encoded, 1,234 texts a second, about 1 s left.",
         ),
     ):
         stub_worker.now = now
@@ -497,9 +497,7 @@ def test_stop_asks_for_nothing_more(elsewhere: Callable[..., None], stub_worker:
     visit.run_fragment()
     assert stub_worker.cancelled == ["job 1"]
     for _ in range(2):
-        assert [info.value for info in visit.at.info] == [
-            "Encoding was stopped. 384 of 1,187 genre lists are done and kept."
-        ]
+        assert [info.value for info in visit.at.info] == ["Encoding was stopped. 384 of 1,187 texts are done and kept."]
         assert [button.label for button in visit.at.main.button] == ["Go on"]
         assert not visit.at.get("progress")
         assert len(stub_worker.submitted) == 1
@@ -556,12 +554,12 @@ def test_stop_and_go_on_for_real(
 ) -> None:
     elsewhere(vectors=tmp_path / "vectors")
     visit = Visit()
-    assert progress_line(visit)[1] == "Loading the model (some seconds). 0 of 1,187 genre lists are stored."
+    assert progress_line(visit)[1] == "Loading the model (some seconds). 0 of 1,187 texts are stored."
     (job,) = real_worker()._jobs.values()
     visit.at.main.button[0].click()
     visit.run_fragment()
     for _ in range(3):
-        assert visit.at.info[0].value == "Encoding was stopped. 0 of 1,187 genre lists are done and kept."
+        assert visit.at.info[0].value == "Encoding was stopped. 0 of 1,187 texts are done and kept."
         assert list(real_worker()._jobs.values()) == [job]
         assert job.cancelled
         visit.run()
@@ -590,7 +588,7 @@ def test_a_real_job(
     elsewhere(movies=path, vectors=folder)
     visit = Visit("cluster", {"cluster": "2", "order": "Most typical"})
     said = until_done(visit)
-    assert said[0] == f"Loading the model (some seconds). 0 of {n} genre lists are stored."
+    assert said[0] == f"Loading the model (some seconds). 0 of {n} texts are stored."
     facts = VectorStore(folder).facts(encoders.key(MINILM))
     assert (facts["texts"], facts["encoder"], facts["dtype"]) == (str(n), MINILM.id, "float32")
     # The page that was asked for, as it was asked for.

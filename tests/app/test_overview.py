@@ -76,7 +76,7 @@ def test_charts_have_the_films(analysed: Analysis, catalogue: Catalogue, documen
     drawn = visit.chart("genre_map")
     badges = drawn[drawn["text_color"].notna()]
     assert badges["cluster"].tolist() == list(range(12))
-    bubbles = drawn[drawn["text_color"].isna()].set_index("genre_list").loc[list(catalogue.genre_lists)]
+    bubbles = drawn[drawn["text_color"].isna()].set_index("text").loc[list(catalogue.genre_lists)]
     assert len(drawn) == 1187 + 12
     assert bubbles["cluster"].tolist() == analysed.clustering.labels.tolist()
     assert bubbles["n_movies"].tolist() == catalogue.weights().tolist()
@@ -168,7 +168,7 @@ def test_map_layout(elsewhere: Callable[..., None], monkeypatch: pytest.MonkeyPa
 
     def is_at(visit: Visit, axis: str, xy: np.ndarray) -> bool:
         rows = visit.chart("genre_map")
-        rows = rows[rows["text_color"].isna()].set_index("genre_list").loc[list(catalogue.genre_lists)]
+        rows = rows[rows["text_color"].isna()].set_index("text").loc[list(catalogue.genre_lists)]
         return axis in json.dumps(visit.spec("genre_map")) and np.allclose(rows[["x", "y"]], xy, atol=1e-6)
 
     visit = Visit(query={"encoder": BASELINE})

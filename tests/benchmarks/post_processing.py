@@ -71,7 +71,7 @@ def main() -> None:
             cells = " | ".join(score(catalogue, vectors, how, standardize))
             print(f"| layer {layer} | {share:.0%} of the variance | {name} | {cells} |", flush=True)
     for baseline in (encoders.get("multi-hot"), encoders.get("tf-idf")):
-        vectors = embeddings.baseline(baseline, catalogue.genre_lists)
+        vectors = embeddings.baseline(baseline, catalogue.texts, catalogue.genre_lists)
         print(f"| {baseline.id} | | none | {' | '.join(score(catalogue, vectors, baseline, False))} |")
 
 

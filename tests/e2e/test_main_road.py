@@ -208,7 +208,7 @@ def test_visitor_waits_for_vectors_and_gets_clusters(
     server = new_server(tmp_path / "vectors")
     page.goto(server.url)
     expect(page.get_by_role("heading", name="Reading the genres")).to_be_visible(timeout=60_000)
-    expect(page.get_by_text(re.compile(r"of 1,187 genre lists"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"of 1,187 texts"))).to_be_visible()
     page.close()
     second = browser.new_context()
     try:
