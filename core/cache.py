@@ -20,21 +20,35 @@ import pyarrow as pa
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
 
+from core import (
+    agreement,
+    charts,
+    clustering,
+    diagnostics,
+    embeddings,
+    encoders,
+    explain,
+    health,
+    movies,
+    reasons,
+    sweep,
+)
 from core import analysis as analysis_module
-from core import charts, clustering, diagnostics, embeddings, encoders, explain, movies, reasons, sweep
 from core import contrast as contrast_module
 from core import stability as stability_module
 from core import worker as worker_module
+from core.agreement import Comparison
 from core.analysis import Analysis
 from core.background import Background, OnProgress, ShouldStop, Task
 from core.clustering import FloatArray, Space
 from core.embeddings import Float32
 from core.encoders import Dtype, Encoder
+from core.health import Sensitivity
 from core.movies import GENRES, Catalogue, Counts, Filters, Options
 from core.reasons import Reason
 from core.recipes import Settings
 from core.sources import SourceError
-from core.stability import Stability
+from core.stability import Seeds, Stability
 from core.sweep import SweepResult
 from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Worker
@@ -405,6 +419,104 @@ def measure_all_k(catalogue: Catalogue, settings: Settings, ks: tuple[int, ...],
 
     any_k = dataclasses.replace(settings, n_clusters=0)
     return background().ask(("sweep", catalogue.fingerprint, any_k, ks), work, owner)
+
+
+def ready_encoders(catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
+    """Return the ids of the encoders that can be used at once: those with all vectors, and the baselines."""
+    return tuple(
+        each for each in known_encoders() if dtype_at_hand(catalogue, dataclasses.replace(settings, encoder=each))
+    )
+
+
+def compare_encoders(catalogue: Catalogue, settings: Settings, ids: tuple[str, ...], owner: Hashable) -> Task:
+    """Ask for a comparison of encoders under these settings (`agreement.compare`), and return how far it is."""
+
+    def measured(each: Settings) -> agreement.Measured:
+        dtype = dtype_at_hand(catalogue, each) or "float32"
+        found, ready = analysis(catalogue, each), documents(catalogue, each).vectors
+        raw = _raw(catalogue, catalogue.fingerprint, catalogue.text, each.encoder, dtype)
+        return agreement.Measured(
+            each.encoder,
+            found.clustering.labels,
+            found.coherence.overall,
+            health.measure(raw, ready, found.weights),
+        )
+
+    def work(on_progress: OnProgress, should_stop: ShouldStop) -> Comparison | None:
+        done = []
+        for each in sides:
+            if should_stop():
+                return None
+            done.append(measured(each))
+            on_progress(len(done), len(sides))
+        dominant = agreement.dominant_genres(explain.membership(catalogue.genre_lists)[0], catalogue.weights())
+        weights, first = catalogue.weights(settings.filters), catalogue.first_genres(settings.filters)
+        return agreement.compare(done, weights, dominant, first)
+
+    sides = [dataclasses.replace(settings, encoder=each) for each in ids]
+    dtypes = tuple(dtype_at_hand(catalogue, each) for each in sides)
+    any_encoder = dataclasses.replace(settings, encoder="")
+    return background().ask(("encoders", catalogue.fingerprint, any_encoder, ids, dtypes), work, owner)
+
+
+def _seeds_key(catalogue: Catalogue, settings: Settings) -> Hashable:
+    return ("seeds", catalogue.fingerprint, dataclasses.replace(settings, random_state=0))
+
+
+def seeds(catalogue: Catalogue, settings: Settings) -> Seeds | None:
+    """Return what the seed does to the clusters (`stability.over_seeds`), None while that is not known."""
+    task = background().look(_seeds_key(catalogue, settings))
+    return task.result if task is not None and task.state == "done" else None
+
+
+def measure_seeds(catalogue: Catalogue, settings: Settings, owner: Hashable) -> Task:
+    """Ask for what the seed does to the clusters, and return how far it is."""
+
+    def work(on_progress: OnProgress, should_stop: ShouldStop) -> Seeds:
+        return stability_module.over_seeds(
+            documents(catalogue, settings),
+            catalogue.weights(settings.filters),
+            settings.n_clusters,
+            explain.membership(catalogue.genre_lists)[0],
+            should_stop=should_stop,
+            on_progress=on_progress,
+        )
+
+    return background().ask(_seeds_key(catalogue, settings), work, owner)
+
+
+def variants(catalogue: Catalogue, encoder_id: str) -> dict[health.Variant, tuple[str, ...]]:
+    """Return the genre lists written otherwise (`health.variants`) that an encoder could tell from their own text."""
+    encoder = encoders.get(encoder_id)
+    told = {"order": encoder.kind == "transformer", "case": encoder.kind != "tf-idf" and encoder.cased is not False}
+    return {kind: health.variants(catalogue.genre_lists, kind)[1] for kind in health.VARIANTS if told[kind]}
+
+
+def sensitivity(catalogue: Catalogue, settings: Settings, kind: health.Variant) -> Sensitivity | None:
+    """Return what writing genres otherwise does to the films, None while the texts lack vectors."""
+    encoder, texts = encoders.get(settings.encoder), variants(catalogue, settings.encoder).get(kind)
+    dtype = dtype_at_hand(catalogue, settings) or "float32"
+    if texts and encoder.kind == "transformer" and store().missing(encoders.key(encoder, dtype), texts):
+        return None
+    return _sensitivity(catalogue, catalogue.fingerprint, settings, kind, dtype)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _sensitivity(
+    _catalogue: Catalogue, fingerprint: str, settings: Settings, kind: health.Variant, dtype: Dtype
+) -> Sensitivity:
+    rows, texts = health.variants(_catalogue.genre_lists, kind)
+    weights = _catalogue.weights(settings.filters)
+    if kind not in variants(_catalogue, settings.encoder):
+        return health.untouched(rows, weights)
+    encoder = encoders.get(settings.encoder)
+    if encoder.kind == "multi-hot":
+        new = reasons.multi_hot(texts, _catalogue.genre_lists)
+    else:
+        new = store().load(encoders.key(encoder, dtype), texts)
+    raw = _raw(_catalogue, fingerprint, _catalogue.text, settings.encoder, dtype)
+    found = analysis(_catalogue, settings).clustering
+    return health.sensitivity(rows, new, raw, encoder, found, weights, settings.standardize)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -181,6 +181,18 @@ class Catalogue:
         weights[table["list_id"].to_numpy()] = table["n"].to_numpy()
         return weights
 
+    def first_genres(self, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+        """Return how many films of each genre list name which genre first: list_id, genre, n_movies.
+
+        Genre lists are sorted, a film's own genres are in the order of the catalogue.
+        """
+        where, parameters = filters.where()
+        return self._frame(
+            "SELECT list_id, genres[1] AS genre, count(*) AS n_movies FROM movies "
+            f"WHERE list_id IS NOT NULL AND {where} GROUP BY list_id, genre ORDER BY list_id, genre",
+            parameters,
+        )
+
     def counts(self, filters: Filters = NO_FILTERS) -> Counts:
         """Return how many films the filters leave, and how many of these have no document: no genre, or no text."""
         where, parameters = filters.where()

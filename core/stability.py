@@ -120,10 +120,54 @@ def seed_agreement(
 
     1 means that the seed does not matter. NaN if fewer than two were made, or no film has a genre.
     """
+    labels = _seed_labels(documents, weights, n_clusters, n_seeds, n_init, should_stop, on_progress)
+    return _mean_agreement(weights, labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Seeds:
+    """What the seed does: the agreement between seeds (`seed_agreement`), and each seed's coherence (n_seeds,)."""
+
+    agreement: float
+    coherence: FloatArray
+
+
+def over_seeds(
+    documents: Space,
+    weights: IntArray,
+    n_clusters: int,
+    membership: FloatArray,
+    n_seeds: int = N_SEEDS,
+    n_init: int = clustering.N_INIT,
+    should_stop: Callable[[], bool] = lambda: False,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Seeds:
+    """Cluster with the seeds 0 to n_seeds - 1 and say how far they agree, and how coherent each one's clusters are.
+
+    membership (n, genres) as for `diagnostics.coherence`.
+    """
+    labels = _seed_labels(documents, weights, n_clusters, n_seeds, n_init, should_stop, on_progress)
+    coherence = [diagnostics.coherence(membership, weights, each).overall for each in labels]
+    return Seeds(_mean_agreement(weights, labels), np.array(coherence, dtype=np.float64))
+
+
+def _seed_labels(
+    documents: Space,
+    weights: IntArray,
+    n_clusters: int,
+    n_seeds: int,
+    n_init: int,
+    should_stop: Callable[[], bool],
+    on_progress: Callable[[int, int], None],
+) -> list[IntArray]:
     labels: list[IntArray] = []
     while len(labels) < n_seeds and not should_stop():
         labels.append(clustering.fit(documents, weights, n_clusters, len(labels), n_init).labels)
         on_progress(len(labels), n_seeds)
+    return labels
+
+
+def _mean_agreement(weights: IntArray, labels: list[IntArray]) -> float:
     pairs = [diagnostics.agreement(weights, one, other) for one, other in combinations(labels, 2)]
     return float(np.mean(pairs)) if pairs else float("nan")
 

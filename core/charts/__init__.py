@@ -4,6 +4,7 @@
 their names show. Titles, axis titles and units are set here; the caption that tells how to read a chart is the page's.
 """
 
+from core.charts.agreement import agreement_matrix, flow, two_maps
 from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
@@ -15,7 +16,9 @@ __all__ = [
     "AXES",
     "MOST_MARKS",
     "Figure",
+    "agreement_matrix",
     "cluster_colors",
+    "flow",
     "genre_heatmap",
     "genre_lifts",
     "genre_map",
@@ -24,6 +27,7 @@ __all__ = [
     "readable_on",
     "sizes",
     "trends",
+    "two_maps",
     "with_color",
     "year_shares",
 ]

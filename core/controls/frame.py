@@ -91,6 +91,13 @@ def navigation() -> st.Page:
                 url_path="encoders",
                 help="What turns genres into vectors: what is here, and what can be fetched.",
             ),
+            st.Page(
+                PAGES / "compare_encoders.py",
+                title="Compare encoders",
+                icon=":material/difference:",
+                url_path="compare_encoders",
+                help="Which encoder groups films best, where they differ, and whether any beats the baseline.",
+            ),
         ]
     )
 

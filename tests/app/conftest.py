@@ -36,6 +36,7 @@ TITLES = {
     "trends": "Trends",
     "films": "Films",
     "encoders": "Encoders",
+    "compare_encoders": "Compare encoders",
 }
 WAITING = "Reading the genres"
 TROUBLES = ("The catalogue cannot be opened", "The encoders cannot be listed")

@@ -1,0 +1,308 @@
+"""What the page Compare encoders shows of all encoders: their agreement, what their clusters and vectors are worth."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core import agreement, cache, charts, encoders, health
+from core.agreement import Comparison, Worth
+from core.background import Task
+from core.charts.agreement import Agreement
+from core.controls.encoding import job_progress
+from core.controls.frame import PAGES, View, visitor
+from core.controls.picks import show_chart
+from core.controls.stability import words
+from core.controls.words import counted, plain
+from core.health import Sensitivity
+from core.recipes import Settings
+
+MEASURING = "measuring"
+LOADING_SECONDS = 8.0  # of a model, on a small machine
+
+
+def ready_encoders(view: View) -> tuple[str, ...]:
+    """Return the encoders that can be compared, and say which ones lack vectors."""
+    ready = cache.ready_encoders(view.catalogue, view.settings)
+    lacking = [each for each in cache.known_encoders() if each not in ready]
+    if lacking:
+        st.caption(f"Not here, as they have no vectors of these films yet: {plain(', '.join(lacking))}.")
+        st.page_link(PAGES / "encoders.py", label="Fetch and encode on the page Encoders", icon=":material/memory:")
+    return ready
+
+
+def ask_for_comparison(view: View, ready: tuple[str, ...]) -> Task:
+    """Ask for the comparison of all encoders, and return how far it is."""
+    return cache.compare_encoders(view.catalogue, view.settings, ready, (visitor(), "encoders"))
+
+
+@st.fragment(run_every=0.7)
+def watch_comparison(view: View, ready: tuple[str, ...]) -> None:
+    """Draw how far the comparison is, and run the page again when it is there."""
+    task = ask_for_comparison(view, ready)
+    if task.state == "done":
+        st.rerun()
+    elif task.state == "failed":
+        st.error("The encoders could not be compared. Reload the page to try again.", icon=":material/error:")
+    else:
+        done = f"{task.done} of {counted(len(ready), 'encoder')} clustered"
+        st.progress(task.done / len(ready), text=done if task.total else "Clustering with the first encoder")
+
+
+def _each(view: View, ready: Sequence[str]) -> list[Settings]:
+    return [replace(view.settings, encoder=each) for each in ready]
+
+
+def _known(view: View, ready: Sequence[str]) -> int:
+    """Return how many of the measurements that take seconds are there, two an encoder."""
+    return sum(
+        (cache.stability(view.catalogue, each) is not None) + (cache.seeds(view.catalogue, each) is not None)
+        for each in _each(view, ready)
+    )
+
+
+def measure_worth(view: View, ready: Sequence[str]) -> None:
+    """Measure stability and seed agreement of one encoder after another, and run the page again as they come."""
+    known = st.session_state["worth_shown"] = _known(view, ready)
+    if known < 2 * len(ready):
+        _watch_worth(view, ready)
+
+
+@st.fragment(run_every=1.0)
+def _watch_worth(view: View, ready: Sequence[str]) -> None:
+    known = _known(view, ready)
+    if known > st.session_state["worth_shown"]:
+        st.rerun()
+    owner = (visitor(), "worth")
+    # The encoder at hand first.
+    order = sorted(_each(view, ready), key=lambda each: each.encoder != view.settings.encoder)
+    for each in order:
+        for what, look, ask in (
+            ("stability", cache.stability, cache.measure_stability),
+            ("agreement of seeds", cache.seeds, cache.measure_seeds),
+        ):
+            if look(view.catalogue, each) is not None:
+                continue
+            if ask(view.catalogue, each, owner).state == "failed":
+                st.caption("Stability and agreement of seeds could not be measured. Reload the page to try again.")
+            else:
+                left = f"{known} of {2 * len(ready)} are known"
+                st.progress(known / (2 * len(ready)), text=f"Measuring the {what} of {plain(each.encoder)}; {left}")
+            return
+
+
+def show_agreement(comparison: Comparison, measure: Agreement) -> None:
+    """Draw the matrix of agreement; a click on a cell chooses its two encoders."""
+    ids = comparison.frame["encoder"].tolist()
+    one, other = (grid.reshape(-1) for grid in np.meshgrid(range(len(ids)), range(len(ids)), indexing="ij"))
+    pairs = pd.DataFrame(
+        {
+            "one": [ids[i] for i in one],
+            "other": [ids[i] for i in other],
+            "place_one": one,
+            "place_other": other,
+            "AMI": comparison.mutual.reshape(-1),
+            "ARI": comparison.rand.reshape(-1),
+        }
+    )
+    show_chart(
+        charts.agreement_matrix(pairs, measure),
+        key="agreement_matrix",
+        on_select=_cell_picked,
+        alt="Matrix: how far the clusters of each two encoders agree, 1 where they are the same and 0 as by chance.",
+    )
+
+
+def _cell_picked() -> None:
+    """Choose the two encoders of the cell that was clicked (a callback of the matrix)."""
+    points = st.session_state["agreement_matrix"].selection.get("pick") or []
+    if points and points[0]["one"] != points[0]["other"]:
+        for side in ("one", "other"):
+            choose_encoder(side, str(points[0][side]))
+
+
+def choose_encoder(side: str, encoder: str) -> None:
+    """Choose an encoder as one of the two, and keep it in the URL."""
+    st.session_state[f"last_{side}"] = encoder
+    st.query_params[side] = encoder
+
+
+def _worth(view: View, encoder: str, coherence: float) -> Worth:
+    """Return an encoder's coherence over the seeds, where these are known."""
+    found = cache.seeds(view.catalogue, replace(view.settings, encoder=encoder))
+    if found is None or len(found.coherence) < 2:
+        return Worth(coherence)
+    return Worth(float(found.coherence.mean()), float(found.coherence.std(ddof=1)), len(found.coherence))
+
+
+def summary(view: View, comparison: Comparison) -> str:
+    """Say in a sentence or two whether the encoder at hand, or the best one, is better than the baseline."""
+    frame = comparison.frame.set_index("encoder")
+    models = [each for each in frame.index if encoders.get(each).kind == "transformer"]
+    if frame["coherence"].isna().any():
+        return "No two films under these filters share a cluster, so there is nothing to compare."
+    if not models:
+        return "Only the baselines have vectors of these films, so there is no encoder to hold against them."
+    worth = {each: _worth(view, each, float(frame.loc[each, "coherence"])) for each in [*models, encoders.BASELINE]}
+    best = max(models, key=lambda each: worth[each].coherence)
+    subject = view.settings.encoder if view.settings.encoder in models else best
+    text = f"**{plain(agreement.verdict(subject, worth[subject], worth[encoders.BASELINE]))}**"
+    if best != subject:
+        text += f" The most coherent clusters are those of {plain(best)} ({worth[best].coherence:.3f})."
+    return text
+
+
+def worth_table(view: View, comparison: Comparison) -> pd.DataFrame:
+    """Return a row an encoder with what its clusters are worth, as text where it may still be measured."""
+    rows = []
+    for row, each in zip(
+        comparison.frame.to_dict("records"), _each(view, comparison.frame["encoder"].tolist()), strict=True
+    ):
+        stable, seeds = cache.stability(view.catalogue, each), cache.seeds(view.catalogue, each)
+        spread = "" if seeds is None else f"{seeds.coherence.min():.3f} to {seeds.coherence.max():.3f}"
+        rows.append(
+            {
+                "encoder": row["encoder"],
+                "coherence": row["coherence"],
+                "over_seeds": spread or MEASURING,
+                "stability": MEASURING if stable is None else _mean_stability(view, each, stable.clusters),
+                "lowest": MEASURING if stable is None else words(stable.lowest),
+                "seeds": MEASURING if seeds is None else f"{seeds.agreement:.2f}",
+                "first_genre": row["first_genre"],
+                "dominant_genre": row["dominant_genre"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _mean_stability(view: View, settings: Settings, clusters: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> str:
+    sizes = cache.analysis(view.catalogue, settings).clustering.sizes
+    return f"{float(sizes @ clusters / sizes.sum()):.2f}" if len(clusters) else "not known"
+
+
+def show_worth(table: pd.DataFrame) -> None:
+    """Draw what each encoder's clusters are worth, side by side."""
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        table,
+        hide_index=True,
+        height="content",
+        placeholder="not defined",
+        alt="Table of the encoders with coherence, stability, agreement of seeds and agreement with genres.",
+        column_config={
+            "encoder": text("Encoder", pinned=True),
+            "coherence": number(
+                "Coherence", format="%.3f", help="How much of their genres two films of a cluster share, 0 to 1."
+            ),
+            "over_seeds": text("Over seeds", help="Lowest and highest coherence over the seeds 0 to 19."),
+            "stability": text(
+                "Stability", help="How well clusters are found again when films are drawn anew, mean over films."
+            ),
+            "lowest": text("Lowest stability", help="Of the least stable cluster: solid from 0.85, fair from 0.6."),
+            "seeds": text(
+                "Agreement of seeds", help="Mean adjusted Rand index of the clusters of any two of the seeds 0 to 19."
+            ),
+            "first_genre": number(
+                "AMI with first genre", format="%.2f", help="Agreement with the genre that a film names first."
+            ),
+            "dominant_genre": number(
+                "AMI with dominant genre",
+                format="%.2f",
+                help="Agreement with a film's dominant genre: of its genres the one that the fewest films have.",
+            ),
+        },
+    )
+
+
+def sensitivities(view: View, ready: Sequence[str]) -> dict[tuple[str, health.Variant], Sensitivity | None]:
+    """Return what order and letter case do to the films of each encoder; None where texts have to be encoded."""
+    return {
+        (each.encoder, kind): cache.sensitivity(view.catalogue, each, kind)
+        for each in _each(view, ready)
+        for kind in health.VARIANTS
+    }
+
+
+def show_health(comparison: Comparison, found: dict[tuple[str, health.Variant], Sensitivity | None]) -> None:
+    """Draw how healthy each encoder's vectors are."""
+    frame = comparison.frame[["encoder", "cosine_before", "cosine", "effective_rank", "dimensions"]].copy()
+    for kind in health.VARIANTS:
+        frame[kind] = [_in_words(found[each, kind]) for each in frame["encoder"]]
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    moved = "Share of the films that would be in another cluster, and how far their vectors move as a part of the "
+    moved += "distance between two films with different genres."
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height="content",
+        placeholder="not defined",
+        alt="Table of the encoders with mean cosine, effective rank, and what order and letter case do.",
+        column_config={
+            "encoder": text("Encoder", pinned=True),
+            "cosine_before": number(
+                "Mean cosine, as encoded",
+                format="%.3f",
+                help="Of two films with different genres: near 1 all vectors lie in one narrow cone.",
+            ),
+            "cosine": number("Mean cosine, as clustered", format="%.3f", help="The same after centring, if any."),
+            "effective_rank": number(
+                "Effective rank", format="%.1f", help="How many dimensions the films use (Roy and Vetterli 2007)."
+            ),
+            "dimensions": number("Of dimensions", format="%d"),
+            "order": text("Genres in reverse order", help=moved),
+            "case": text("Genres in small letters", help=moved),
+        },
+    )
+
+
+def _in_words(found: Sensitivity | None) -> str:
+    if found is None:
+        return "not measured"
+    if found.n_films == 0:
+        return "no such films"
+    if found.moved == 0 and found.shift == 0:
+        return "0 % of films, no shift"
+    shift = "unknown text" if found.shift != found.shift else f"shift {found.shift:.2f}"
+    return f"{found.moved:.1%} of films, {shift}".replace("%", " %")
+
+
+def measure_sensitivity(view: View, found: dict[tuple[str, health.Variant], Sensitivity | None]) -> None:
+    """Offer to encode the genre lists written otherwise; when asked to, do so for one encoder after another."""
+    lacking = list(dict.fromkeys(encoder for (encoder, _), known in found.items() if known is None))
+    if not lacking:
+        st.session_state.pop("sensitivity", None)
+        return
+    texts = {each: _texts(view, each) for each in lacking}
+    if st.session_state.get("sensitivity"):
+        encoder = lacking[0]
+        st.markdown(f"{plain(encoder)} reads the genre lists in reverse order and in small letters.")
+        job_progress(encoder, texts[encoder], view.settings.dtype)
+        return
+    n = sum(len(each) for each in texts.values())
+    st.button(
+        f"Measure order and letter case of {counted(len(lacking), 'encoder')}",
+        icon=":material/play_arrow:",
+        on_click=lambda: st.session_state.update(sensitivity=True),
+    )
+    st.caption(
+        f"{n:,} texts have to be encoded for that, about {_seconds(view, texts)} in all. They are stored, so this "
+        "happens once. The baselines need no encoding."
+    )
+
+
+def _texts(view: View, encoder: str) -> tuple[str, ...]:
+    written = cache.variants(view.catalogue, encoder)
+    return tuple(dict.fromkeys(text for kind in health.VARIANTS for text in written.get(kind, ())))
+
+
+def _seconds(view: View, texts: dict[str, tuple[str, ...]]) -> str:
+    """Say how long it takes to encode, by the speed at which the vectors here were made."""
+    seconds = 0.0
+    for encoder, each in texts.items():
+        dtype = cache.dtype_at_hand(view.catalogue, replace(view.settings, encoder=encoder)) or "float32"
+        facts = cache.store().facts(encoders.key(encoders.get(encoder), dtype))
+        n, took = float(facts.get("texts") or 0), float(facts.get("seconds") or 0)
+        seconds += LOADING_SECONDS + (len(each) * took / n if n else 0)
+    return f"{seconds:,.0f} seconds" if seconds < 100 else f"{seconds / 60:,.0f} minutes"
