@@ -4,7 +4,7 @@
 their names show. Titles, axis titles and units are set here; the caption that tells how to read a chart is the page's.
 """
 
-from core.charts.agreement import agreement_matrix, flow, two_maps
+from core.charts.agreement import agreement_matrix, flow, side_by_side, two_maps
 from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
@@ -25,6 +25,7 @@ __all__ = [
     "lines_of_descent",
     "over_k",
     "readable_on",
+    "side_by_side",
     "sizes",
     "trends",
     "two_maps",

@@ -9,7 +9,8 @@ import pandas as pd
 from core.charts.figure import CANVAS, GREY, Figure, specification
 
 CELL = 44
-FLOW_HEIGHT, MAP_HEIGHT, MAP_WIDTH = 560, 360, 360
+FLOW_HEIGHT, MAP_HEIGHT = 560, 420
+BETWEEN = 0.12  # the two maps, as a part of the width of one
 GAP = 0.012  # between two clusters, as a part of all films
 NAMED = 0.018  # a cluster with a smaller part of the films has no room for its name
 BEND = (0.0, 0.12, 0.88, 1.0)  # a ribbon runs straight at its ends
@@ -34,7 +35,9 @@ def _agreement_matrix(measure: Agreement) -> dict[str, Any]:
 
     pick = alt.selection_point(name="pick", fields=["one", "other"], on="click", clear="dblclick")
     base = alt.Chart().encode(
-        x=alt.X("other:N", title="Encoder", sort=BY_OTHER, axis=alt.Axis(labelAngle=-40, labelLimit=150)),
+        x=alt.X(
+            "other:N", title="Encoder", sort=BY_OTHER, axis=alt.Axis(labelAngle=-40, labelLimit=150, labelOverlap=False)
+        ),
         y=alt.Y("one:N", title="Encoder", sort=BY_ONE, axis=alt.Axis(labelLimit=170)),
         tooltip=[
             alt.Tooltip("one:N", title="Encoder"),
@@ -79,7 +82,7 @@ def flow(flows: pd.DataFrame, first: pd.DataFrame, second: pd.DataFrame) -> Figu
     return Figure(_flow(), pd.concat([_ribbons(flows, left, right), left, right], ignore_index=True)[FLOW_COLUMNS])
 
 
-FLOW_COLUMNS = ["node", "flow", "a", "b", "x", "x2", "low", "high", "color", "label", "label_x", "tip"]
+FLOW_COLUMNS = ["node", "flow", "a", "b", "x", "x2", "low", "high", "color", "label", "label_x", "label_y", "tip"]
 
 
 def _bars(clusters: pd.DataFrame, side: str, x: float) -> pd.DataFrame:
@@ -101,7 +104,8 @@ def _bars(clusters: pd.DataFrame, side: str, x: float) -> pd.DataFrame:
             "high": low + share,
             "color": clusters["color"].to_numpy(),
             "label": np.where(share >= NAMED, clusters["label"].to_numpy(dtype=object), ""),
-            "label_x": x + out * (0.44 if side == "a" else 0.035),
+            "label_x": x + out * (0.51 if side == "a" else 0.035),
+            "label_y": low + share / 2,
             "tip": [
                 f"{label}: {films:,} films"
                 for label, films in zip(clusters["label"], clusters["n_movies"], strict=True)
@@ -150,25 +154,28 @@ def _flow() -> dict[str, Any]:
     import altair as alt
 
     pick = alt.selection_point(name="pick", fields=["a", "b"], on="click", clear="dblclick")
+    # A bar that is picked keeps all its ribbons.
+    of_a = "isDefined(pick.a) && pick.b[0] == -1 && pick.a[0] == datum.a"
+    of_b = "isDefined(pick.a) && pick.a[0] == -1 && pick.b[0] == datum.b"
+    chosen: Any = {"or": [{"param": "pick"}, of_a, of_b]}
     hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
     tooltip = [alt.Tooltip("tip:N", title="Films")]
     across = alt.X(
-        "x:Q", title="Encoder A on the left, encoder B on the right", axis=hidden, scale=alt.Scale(domain=[-0.45, 1.45])
+        "x:Q", title="Encoder A on the left, encoder B on the right", axis=hidden, scale=alt.Scale(domain=[-0.52, 1.48])
     )
     down = alt.Y("low:Q", title="Films", axis=hidden, scale=alt.Scale(reverse=True, nice=False, zero=False))
     base = alt.Chart().encode(x=across, y=down, color=alt.Color("color:N", scale=None), tooltip=tooltip)
     ribbons = (
         base.transform_filter("!datum.node")
         .mark_area(interpolate="monotone", line=False)
-        .encode(y2="high:Q", detail="flow:N", opacity=alt.condition(pick, alt.value(0.5), alt.value(0.08)))
+        .encode(y2="high:Q", detail="flow:N", opacity=alt.OpacityValue(0.07, condition={"test": chosen, "value": 0.5}))
         .add_params(pick)
     )
     nodes = base.transform_filter("datum.node")
     bars = nodes.mark_rect(stroke=GREY, strokeWidth=0.5).encode(x2="x2:Q", y2="high:Q").add_params(pick)
     names = nodes.mark_text(align="left", baseline="middle", color=GREY, limit=200, fontSize=12).encode(
         x=alt.X("label_x:Q", title="Encoder A on the left, encoder B on the right"),
-        y=alt.Y("low:Q", bandPosition=0.5, title="Films"),
-        y2="high:Q",
+        y=alt.Y("label_y:Q", title="Films"),
         text="label:N",
         color=alt.value(GREY),
     )
@@ -179,34 +186,56 @@ def _flow() -> dict[str, Any]:
 def two_maps(lists: pd.DataFrame, names: tuple[str, str]) -> Figure:
     """Draw the maps of two encoders side by side, a bubble a genre list; what is chosen in one is marked in both.
 
-    lists has list_id, genre_list, n_movies, and of either encoder x_a, y_a, label_a, color_a and the same with b;
-    names are the encoders'. Selections: `pick` (field list_id) on a click, `brush` (x and y of one map) on a drag.
+    lists is as from `side_by_side`, with label_a, color_a, label_b, color_b; names are the encoders'. Selections:
+    `pick` (field list_id) on a click, `brush` (x_a and y_a) on a drag, over either map.
     """
+    # Both maps are layers of one view: of several views the browser would make a picture of fixed width.
     columns = ["list_id", "genre_list", "n_movies"]
     columns += [f"{column}_{side}" for side in ("a", "b") for column in ("x", "y", "label", "color")]
-    return Figure(_two_maps(names), lists[columns])
+    headings = pd.DataFrame(
+        {
+            "heading": [f"{side}: {name}" for side, name in zip("AB", names, strict=True)],
+            "x_a": [0.5, 1.5 + BETWEEN],
+            "y_a": 1.1,
+        }
+    )
+    return Figure(_two_maps(), pd.concat([lists[columns], headings], ignore_index=True))
+
+
+def side_by_side(lists: pd.DataFrame) -> pd.DataFrame:
+    """Bring two maps into one picture: x_a, y_a from 0 to 1, and x_b beyond it, as two_maps draws them."""
+    placed = lists.copy()
+    for axis in ("x_a", "y_a", "x_b", "y_b"):
+        values = lists[axis] - lists[axis].min()
+        placed[axis] = values / max(float(values.max()), 1e-12)
+    return placed.assign(x_b=placed["x_b"] + 1 + BETWEEN)
 
 
 @cache
-def _two_maps(names: tuple[str, str]) -> dict[str, Any]:
+def _two_maps() -> dict[str, Any]:
     import altair as alt
 
     pick = alt.selection_point(name="pick", fields=["list_id"], on="click", clear="dblclick")
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
     hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
-    loose = alt.Scale(zero=False, nice=False, padding=16)
+    x_title, y_title = "First principal component, in A and in B", "Second principal component"
+    inside = " || ".join(
+        f"(inrange(datum.x_{side}, brush.x_a) && inrange(datum.y_{side}, brush.y_a))" for side in ("a", "b")
+    )
+    marked: Any = {"and": [{"param": "pick"}, f"!isDefined(brush.x_a) || {inside}"]}
 
-    def one(side: str, name: str) -> alt.Chart:
+    def bubbles(side: str) -> alt.Chart:
         chart: alt.Chart = (
-            alt.Chart(width=MAP_WIDTH, height=MAP_HEIGHT, title=f"{side.upper()}: {name}")
+            alt.Chart()
+            .transform_filter("!datum.heading")
             .mark_circle(strokeWidth=0.5, stroke="#8884")
             .encode(
-                x=alt.X(f"x_{side}:Q", title="First principal component", axis=hidden, scale=loose),
-                y=alt.Y(f"y_{side}:Q", title="Second principal component", axis=hidden, scale=loose),
+                x=alt.X(f"x_{side}:Q", title=x_title, axis=hidden, scale=alt.Scale(domain=[-0.04, 2.04 + BETWEEN])),
+                y=alt.Y(f"y_{side}:Q", title=y_title, axis=hidden, scale=alt.Scale(domain=[-0.05, 1.13])),
                 color=alt.Color(f"color_{side}:N", scale=None),
-                size=alt.Size("n_movies:Q", scale=alt.Scale(range=[14, 1000]), legend=None),
+                size=alt.Size("n_movies:Q", scale=alt.Scale(range=[14, 900]), legend=None),
                 order=alt.Order("n_movies:Q", sort="descending"),
-                opacity=alt.condition(pick & brush, alt.value(0.8), alt.value(0.06)),
+                opacity=alt.OpacityValue(0.05, condition={"test": marked, "value": 0.8}),
                 tooltip=[
                     alt.Tooltip("genre_list:N", title="Genre list"),
                     alt.Tooltip("n_movies:Q", title="Films", format=","),
@@ -214,11 +243,20 @@ def _two_maps(names: tuple[str, str]) -> dict[str, Any]:
                     alt.Tooltip("label_b:N", title="Cluster in B"),
                 ],
             )
-            .add_params(pick, brush)
         )
         return chart
 
-    maps = alt.HConcatChart(
-        hconcat=[one("a", names[0]), one("b", names[1])], title="The same genre lists in both", usermeta=CANVAS
+    headings = (
+        alt.Chart()
+        .transform_filter("datum.heading")
+        .mark_text(color=GREY, fontSize=13, fontWeight="bold")
+        .encode(
+            x=alt.X("x_a:Q", title=x_title),
+            y=alt.Y("y_a:Q", title=y_title),
+            text="heading:N",
+            tooltip=[alt.Tooltip("heading:N", title="Encoder")],
+        )
     )
-    return specification(maps)
+    layers = [bubbles("a").add_params(pick, brush), bubbles("b").add_params(pick), headings]
+    title = "The same genre lists in two maps"
+    return specification(alt.LayerChart(layer=layers, height=MAP_HEIGHT, title=title, usermeta=CANVAS))

@@ -31,7 +31,7 @@ class Figure:
     data: pd.DataFrame
 
 
-def specification(chart: "alt.Chart | alt.LayerChart | alt.HConcatChart") -> dict[str, Any]:
+def specification(chart: "alt.Chart | alt.LayerChart") -> dict[str, Any]:
     """Return a chart's specification without data. Raises altair's SchemaValidationError."""
     import altair as alt
 

@@ -76,8 +76,9 @@ def _watch_worth(view: View, ready: Sequence[str]) -> None:
     if known > st.session_state["worth_shown"]:
         st.rerun()
     owner = (visitor(), "worth")
-    # The encoder at hand first.
-    order = sorted(_each(view, ready), key=lambda each: each.encoder != view.settings.encoder)
+    # What the sentence at the top speaks of comes first.
+    first = (view.settings.encoder, encoders.BASELINE)
+    order = sorted(_each(view, ready), key=lambda each: first.index(each.encoder) if each.encoder in first else 2)
     for each in order:
         for what, look, ask in (
             ("stability", cache.stability, cache.measure_stability),
@@ -129,12 +130,13 @@ def choose_encoder(side: str, encoder: str) -> None:
     st.query_params[side] = encoder
 
 
-def _worth(view: View, encoder: str, coherence: float) -> Worth:
-    """Return an encoder's coherence over the seeds, where these are known."""
-    found = cache.seeds(view.catalogue, replace(view.settings, encoder=encoder))
-    if found is None or len(found.coherence) < 2:
-        return Worth(coherence)
-    return Worth(float(found.coherence.mean()), float(found.coherence.std(ddof=1)), len(found.coherence))
+def _worth(view: View, coherence: dict[str, float]) -> dict[str, Worth]:
+    """Return the coherence of encoders over the seeds if that is known of all, else as it is with the seed at hand."""
+    found = {each.encoder: cache.seeds(view.catalogue, each) for each in _each(view, list(coherence))}
+    known = {each: seeds.coherence for each, seeds in found.items() if seeds is not None and len(seeds.coherence) > 1}
+    if len(known) < len(coherence):
+        return {each: Worth(value) for each, value in coherence.items()}
+    return {each: Worth(float(n.mean()), float(n.std(ddof=1)), len(n)) for each, n in known.items()}
 
 
 def summary(view: View, comparison: Comparison) -> str:
@@ -145,9 +147,10 @@ def summary(view: View, comparison: Comparison) -> str:
         return "No two films under these filters share a cluster, so there is nothing to compare."
     if not models:
         return "Only the baselines have vectors of these films, so there is no encoder to hold against them."
-    worth = {each: _worth(view, each, float(frame.loc[each, "coherence"])) for each in [*models, encoders.BASELINE]}
-    best = max(models, key=lambda each: worth[each].coherence)
+    coherence = {each: float(value) for each, value in frame["coherence"].items()}
+    best = max(models, key=lambda each: coherence[each])
     subject = view.settings.encoder if view.settings.encoder in models else best
+    worth = _worth(view, {each: coherence[each] for each in dict.fromkeys((subject, best, encoders.BASELINE))})
     text = f"**{plain(agreement.verdict(subject, worth[subject], worth[encoders.BASELINE]))}**"
     if best != subject:
         text += f" The most coherent clusters are those of {plain(best)} ({worth[best].coherence:.3f})."
@@ -200,17 +203,15 @@ def show_worth(table: pd.DataFrame) -> None:
             "stability": text(
                 "Stability", help="How well clusters are found again when films are drawn anew, mean over films."
             ),
-            "lowest": text("Lowest stability", help="Of the least stable cluster: solid from 0.85, fair from 0.6."),
+            "lowest": text("Lowest", help="Of the least stable cluster: solid from 0.85, fair from 0.6."),
             "seeds": text(
-                "Agreement of seeds", help="Mean adjusted Rand index of the clusters of any two of the seeds 0 to 19."
+                "Seeds agree", help="Mean adjusted Rand index of the clusters of any two of the seeds 0 to 19."
             ),
-            "first_genre": number(
-                "AMI with first genre", format="%.2f", help="Agreement with the genre that a film names first."
-            ),
+            "first_genre": number("First genre", format="%.2f", help="AMI with the genre that a film names first."),
             "dominant_genre": number(
-                "AMI with dominant genre",
+                "Dominant genre",
                 format="%.2f",
-                help="Agreement with a film's dominant genre: of its genres the one that the fewest films have.",
+                help="AMI with a film's dominant genre: of its genres the one that the fewest films have.",
             ),
         },
     )
@@ -242,17 +243,17 @@ def show_health(comparison: Comparison, found: dict[tuple[str, health.Variant], 
         column_config={
             "encoder": text("Encoder", pinned=True),
             "cosine_before": number(
-                "Mean cosine, as encoded",
+                "Cosine, encoded",
                 format="%.3f",
-                help="Of two films with different genres: near 1 all vectors lie in one narrow cone.",
+                help="Mean cosine of two films with different genres: near 1 all vectors lie in one narrow cone.",
             ),
-            "cosine": number("Mean cosine, as clustered", format="%.3f", help="The same after centring, if any."),
+            "cosine": number("Cosine, clustered", format="%.3f", help="The same after centring, if any."),
             "effective_rank": number(
                 "Effective rank", format="%.1f", help="How many dimensions the films use (Roy and Vetterli 2007)."
             ),
             "dimensions": number("Of dimensions", format="%d"),
-            "order": text("Genres in reverse order", help=moved),
-            "case": text("Genres in small letters", help=moved),
+            "order": text("Reverse order", help=moved),
+            "case": text("Small letters", help=moved),
         },
     )
 
@@ -263,28 +264,32 @@ def _in_words(found: Sensitivity | None) -> str:
     if found.n_films == 0:
         return "no such films"
     if found.moved == 0 and found.shift == 0:
-        return "0 % of films, no shift"
+        return "0 %, shift 0"
     shift = "unknown text" if found.shift != found.shift else f"shift {found.shift:.2f}"
-    return f"{found.moved:.1%} of films, {shift}".replace("%", " %")
+    return f"{found.moved:.1%}, {shift}".replace("%", " %")
 
 
 def measure_sensitivity(view: View, found: dict[tuple[str, health.Variant], Sensitivity | None]) -> None:
     """Offer to encode the genre lists written otherwise; when asked to, do so for one encoder after another."""
     lacking = list(dict.fromkeys(encoder for (encoder, _), known in found.items() if known is None))
+    left_out = st.session_state.get("sensitivity")  # a set once it was asked for
+    wanted = [each for each in lacking if each not in (left_out or ())]
+    if left_out is not None and wanted:
+        encoder = wanted[0]
+        st.markdown(f"{plain(encoder)} reads the genre lists in reverse order and in small letters.")
+        dtype = cache.dtype_at_hand(view.catalogue, replace(view.settings, encoder=encoder)) or "float32"
+        job_progress(encoder, _texts(view, encoder), dtype)
+        st.button(f"Leave out {plain(encoder)}", icon=":material/skip_next:", on_click=lambda: left_out.add(encoder))
+        return
+    st.session_state.pop("sensitivity", None)
     if not lacking:
-        st.session_state.pop("sensitivity", None)
         return
     texts = {each: _texts(view, each) for each in lacking}
-    if st.session_state.get("sensitivity"):
-        encoder = lacking[0]
-        st.markdown(f"{plain(encoder)} reads the genre lists in reverse order and in small letters.")
-        job_progress(encoder, texts[encoder], view.settings.dtype)
-        return
     n = sum(len(each) for each in texts.values())
     st.button(
         f"Measure order and letter case of {counted(len(lacking), 'encoder')}",
         icon=":material/play_arrow:",
-        on_click=lambda: st.session_state.update(sensitivity=True),
+        on_click=lambda: st.session_state.update(sensitivity=set()),
     )
     st.caption(
         f"{n:,} texts have to be encoded for that, about {_seconds(view, texts)} in all. They are stored, so this "

@@ -202,7 +202,7 @@ def _both_lists(view: View, pair: Pair) -> pd.DataFrame:
         table[f"x_{side}"], table[f"y_{side}"] = xy[here, 0], xy[here, 1]
         for column in ("label", "color"):
             table[f"{column}_{side}"] = clusters[column].reindex(labels).to_numpy()
-    return table.sort_values(["n_movies", "list_id"], ascending=[False, True], ignore_index=True)
+    return charts.side_by_side(table.sort_values(["n_movies", "list_id"], ascending=[False, True], ignore_index=True))
 
 
 # What was picked last: where, under which two settings, and a cell (a, b; -1 is any) or some genre lists.
@@ -229,11 +229,15 @@ def _lists_picked(pair: Pair, lists: pd.DataFrame) -> None:
     if selection.get("pick"):
         _remember("two_maps", pair, ("lists", tuple(int(point["list_id"]) for point in selection["pick"])))
         return
-    brush, inside = selection.get("brush") or {}, lists
-    for axis in ("x_a", "y_a", "x_b", "y_b"):
-        if axis in brush:
-            inside = inside[inside[axis].between(*sorted(brush[axis]))]
-    _remember("two_maps", pair, ("lists", tuple(inside["list_id"].tolist())) if brush else None)
+    brush = selection.get("brush") or {}
+    if not {"x_a", "y_a"} <= brush.keys():
+        _remember("two_maps", pair, None)
+        return
+    inside = [
+        lists[f"x_{side}"].between(*sorted(brush["x_a"])) & lists[f"y_{side}"].between(*sorted(brush["y_a"]))
+        for side in ("a", "b")
+    ]
+    _remember("two_maps", pair, ("lists", tuple(lists.loc[inside[0] | inside[1], "list_id"].tolist())))
 
 
 def show_picked_films(view: View, pair: Pair, source: str) -> None:
