@@ -17,6 +17,7 @@ from core.controls.picks import show_chart
 from core.controls.stability import words
 from core.controls.words import counted, plain
 from core.health import Sensitivity
+from core.movies import GENRES
 from core.recipes import Settings
 
 MEASURING = "measuring"
@@ -218,7 +219,12 @@ def show_worth(table: pd.DataFrame) -> None:
 
 
 def sensitivities(view: View, ready: Sequence[str]) -> dict[tuple[str, health.Variant], Sensitivity | None]:
-    """Return what order and letter case do to the films of each encoder; None where texts have to be encoded."""
+    """Return what order and letter case do to the films of each encoder; None where texts have to be encoded.
+
+    Empty where something else than genre lists is encoded.
+    """
+    if view.catalogue.text != GENRES:
+        return {}
     return {
         (each.encoder, kind): cache.sensitivity(view.catalogue, each, kind)
         for each in _each(view, ready)
@@ -230,7 +236,7 @@ def show_health(comparison: Comparison, found: dict[tuple[str, health.Variant], 
     """Draw how healthy each encoder's vectors are."""
     frame = comparison.frame[["encoder", "cosine_before", "cosine", "effective_rank", "dimensions"]].copy()
     for kind in health.VARIANTS:
-        frame[kind] = [_in_words(found[each, kind]) for each in frame["encoder"]]
+        frame[kind] = [_in_words(found[each, kind]) if found else "for genres only" for each in frame["encoder"]]
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     moved = "Share of the films that would be in another cluster, and how far their vectors move as a part of the "
     moved += "distance between two films with different genres."

@@ -139,7 +139,7 @@ def show_movers(view: View, pair: Pair) -> None:
     rows = rows.head(MOST_MOVERS)
     shown = pd.DataFrame(
         {
-            "genre_list": [view.catalogue.genre_lists[row] for row in rows["list_id"]],
+            "genre_list": [view.catalogue.texts[row] for row in rows["list_id"]],
             "n_movies": rows["n_movies"],
             "a": [label(pair.analyses[0], cluster) for cluster in rows["a"]],
             "b": [label(pair.analyses[1], cluster) for cluster in rows["b"]],
@@ -191,7 +191,7 @@ def _both_lists(view: View, pair: Pair) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "list_id": here,
-            "genre_list": np.array(view.catalogue.genre_lists, dtype=object)[here],
+            "genre_list": np.array(view.catalogue.texts, dtype=object)[here],
             "n_movies": weights[here],
         }
     )
@@ -260,7 +260,7 @@ def _chosen(view: View, pair: Pair, picked: Picked) -> tuple[NDArray[np.bool_], 
     mine = pair.analyses[0].weights > 0
     if kind == "lists":
         known = [row for row in values if row < len(mine)]
-        what = plain(view.catalogue.genre_lists[known[0]]) if len(known) == 1 else f"{len(known):,} genre lists"
+        what = plain(view.catalogue.texts[known[0]]) if len(known) == 1 else f"{len(known):,} genre lists"
         return mine & np.isin(np.arange(len(mine)), known), what
     named: list[str] = []
     for side, found, cluster in zip("AB", pair.analyses, values, strict=True):
