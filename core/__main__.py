@@ -1,7 +1,7 @@
 """The same job without a browser: `python -m core cluster | embed | encoders`.
 
 Results go to files, progress and errors to stderr. Bad input ends with one line and exit status 2, and leaves
-nothing half-written behind.
+nothing half-written behind. A recipe that does not give its clusters here ends with exit status 1.
 """
 
 import argparse
@@ -10,22 +10,47 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from core import analysis, checkpoints, clustering, devices, embeddings, encoders, exports, movies, worker
+from core import (
+    analysis,
+    checkpoints,
+    clustering,
+    devices,
+    embeddings,
+    encoders,
+    exports,
+    movies,
+    names,
+    recipes,
+    verdicts,
+    worker,
+)
+from core.analysis import Analysis
 from core.checkpoints import megabytes
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
 from core.embeddings import Float32
-from core.encoders import Encoder, EncoderError, WantedDtype
+from core.encoders import Dtype, Encoder, EncoderError, WantedDtype
 from core.movies import Catalogue, CatalogueError
-from core.recipes import DEFAULT_K, MAX_SEED
+from core.names import Clusters, Given
+from core.recipes import DEFAULT_K, MAX_SEED, Recipe, RecipeError, Settings
 from core.sources import SourceError
 from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Progress
 
 BAD_INPUT = 2
+FLAGS = {
+    "k": "n_clusters",
+    "seed": "random_state",
+    "encoder": "encoder",
+    "dtype": "dtype",
+    "standardize": "standardize",
+    "text": "text",
+}
+ANOTHER_RESULT = 1  # than the recipe's
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         _check_outputs(options)
-        options.run(options)
+        status: int | None = options.run(options)
     except (SourceError, CatalogueError, EncoderError, ValueError, OSError) as error:
         sentence = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
@@ -42,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("genrescope: stopped; vectors that were finished are kept.", file=sys.stderr)
         return 130
-    return 0
+    return status or 0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,11 +80,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m core", description="Cluster a movie catalogue by what its genres mean.")
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
     cluster = commands.add_parser("cluster", help="write one row a film with its cluster")
-    cluster.add_argument("--k", type=_whole(MIN_CLUSTERS, MAX_CLUSTERS), default=DEFAULT_K, help="number of clusters")
-    cluster.add_argument("--seed", type=_whole(0, MAX_SEED), default=0, help="where k-means starts")
+    cluster.add_argument("--k", type=_whole(MIN_CLUSTERS, MAX_CLUSTERS), help=f"number of clusters ({DEFAULT_K})")
+    cluster.add_argument("--seed", type=_whole(0, MAX_SEED), help="where k-means starts (0)")
     cluster.add_argument("--out", type=Path, required=True, help="a .parquet or .csv file")
     cluster.add_argument("--report", type=Path, help="a .json file for the figures")
-    cluster.add_argument("--standardize", action="store_true", help="give every dimension the same variance")
+    cluster.add_argument(
+        "--standardize", action="store_true", default=None, help="give every dimension the same variance"
+    )
+    cluster.add_argument(
+        "--recipe", type=Path, help="a recipe's .json file: takes its settings and filters, and says what differs here"
+    )
     cluster.set_defaults(run=_cluster)
     embed = commands.add_parser("embed", help="fill the vector store")
     embed.add_argument("--out", type=Path, help="also write text and vector to a .parquet file")
@@ -68,11 +98,11 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--movies", type=Path, help="a .parquet, .csv or .duckdb file instead of the shipped films"
         )
-        command.add_argument("--encoder", default=encoders.DEFAULT_ENCODER, help="see: python -m core encoders")
+        command.add_argument("--encoder", help=f"see: python -m core encoders ({encoders.DEFAULT_ENCODER})")
         command.add_argument(
-            "--text", default=movies.GENRES, help="what is encoded: genres, title_and_genres, or a column of texts"
+            "--text", help="what is encoded: genres, “title and genres”, or a column of texts (genres)"
         )
-        command.add_argument("--dtype", choices=("auto", *encoders.DTYPES), default="auto", help="number format")
+        command.add_argument("--dtype", choices=("auto", *encoders.DTYPES), help="number format (auto)")
     listing = commands.add_parser("encoders", help="list the encoders")
     listing.set_defaults(run=_encoders, out=None)
     return parser
@@ -100,17 +130,53 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {path}: the folder {path.parent} does not exist.")
 
 
-def _cluster(options: argparse.Namespace) -> None:
+def _settings(options: argparse.Namespace, asked: Recipe | None) -> Settings:
+    """Return the settings of the recipe, if there is one, else of the flags. A flag that says otherwise is an error."""
+    settings = asked.settings if asked else Settings()
+    for flag, name in FLAGS.items():
+        value = getattr(options, flag, None)
+        if value is None:
+            continue
+        if asked and value != getattr(settings, name):
+            raise ValueError(
+                f"--{flag} {'' if value is True else f'{value} '}contradicts the recipe, which says "
+                f"{getattr(settings, name)}. Leave out one of them."
+            )
+        settings = replace(settings, **{name: value})
+    return settings
+
+
+def _recipe(path: Path | None) -> Recipe | None:
+    if path is None:
+        return None
+    try:
+        return recipes.read(path.read_bytes())
+    except RecipeError as error:
+        raise ValueError(f"--recipe {path.name}: {error}") from error
+
+
+def _cluster(options: argparse.Namespace) -> int:
     started = time.perf_counter()
-    encoder = encoders.get(options.encoder)
-    catalogue = _open(options)
+    asked = _recipe(options.recipe)
+    settings = _settings(options, asked)
+    encoder = encoders.get(settings.encoder)
+    catalogue = _open(options, settings)
     loaded = time.perf_counter()
-    vectors, facts = _vectors(catalogue, encoder, options.dtype)
-    ready = embeddings.post_process(vectors, encoder, options.standardize)
+    vectors, facts = _vectors(catalogue, encoder, settings.dtype)
+    ready = embeddings.post_process(vectors, encoder, settings.standardize)
     documents = clustering.space(ready, catalogue.weights())
     embedded = time.perf_counter()
-    found = analysis.analyse(catalogue, documents, options.k, options.seed)
-    table = exports.clustered_films(catalogue.rows(), found, documents.xy)
+    found = analysis.analyse(catalogue, documents, settings.n_clusters, settings.random_state, settings.filters)
+    dtype: Dtype = next((each for each in encoders.DTYPES if each == facts.get("dtype")), "float32")
+    here = recipes.of(catalogue, settings, found.clustering, encoder, dtype, facts.get("device"))
+    verdict = None
+    if asked:
+        carried = recipes.unpack(asked)
+        found = _named(catalogue, found, recipes.given_names(asked, carried, catalogue))
+        verdict = verdicts.judge(asked, carried, here, catalogue, found.clustering.labels)
+    films = recipes.films_of(catalogue, settings, found.clustering.labels)
+    here = replace(here, names=recipes.own_names(found.names), films=recipes.pack(films))
+    table = exports.clustered_films(catalogue.rows(settings.filters), found, documents.xy)
     clustered = time.perf_counter()
     if notice := found.notice():
         print(f"genrescope: {notice}", file=sys.stderr)
@@ -125,12 +191,12 @@ def _cluster(options: argparse.Namespace) -> None:
         "revision": encoder.revision,
         "device": facts.get("device"),
         "device_reason": facts.get("reason"),
-        "dtype": facts.get("dtype", "float32"),
-        "standardize": options.standardize,
-        "text": options.text,
+        "dtype": dtype,
+        "standardize": settings.standardize,
+        "text": settings.text,
         "k": found.clustering.n_clusters,
-        "k_requested": options.k,
-        "seed": options.seed,
+        "k_requested": settings.n_clusters,
+        "seed": settings.random_state,
         "inertia": found.clustering.inertia,
         "silhouette": _number(found.silhouette.overall),
         "coherence": _number(found.coherence.overall),
@@ -141,6 +207,7 @@ def _cluster(options: argparse.Namespace) -> None:
                 "movies": int(found.clustering.sizes[i]),
                 "silhouette": _number(found.silhouette.clusters[i]),
                 "coherence": _number(found.coherence.clusters[i]),
+                **({"note": name.note} if name.note else {}),
             }
             for i, name in enumerate(found.names)
         ],
@@ -152,6 +219,7 @@ def _cluster(options: argparse.Namespace) -> None:
         "cluster": round(clustered - embedded, 3),
         "total": round(time.perf_counter() - started, 3),
     }
+    report["recipe"] = recipes.write(here)
     if options.report:
         exports.write_bytes(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n", options.report)
     print(
@@ -159,12 +227,24 @@ def _cluster(options: argparse.Namespace) -> None:
         f"written to {options.out.name}.",
         file=sys.stderr,
     )
+    if verdict is None:
+        return 0
+    for sentence in (verdict.sentence, *verdict.differences, *verdict.circumstances):
+        print(f"genrescope: {sentence}", file=sys.stderr)
+    return 0 if verdict.same else ANOTHER_RESULT
+
+
+def _named(catalogue: Catalogue, found: Analysis, given: Sequence[Given]) -> Analysis:
+    """Return an analysis with a recipe's names in their places."""
+    clusters = Clusters(catalogue.texts, found.weights, found.clustering.labels, found.names)
+    return replace(found, names=names.applied(given, clusters))
 
 
 def _embed(options: argparse.Namespace) -> None:
-    encoder = encoders.get(options.encoder)
-    catalogue = _open(options)
-    vectors, _ = _vectors(catalogue, encoder, options.dtype)
+    settings = _settings(options, None)
+    encoder = encoders.get(settings.encoder)
+    catalogue = _open(options, settings)
+    vectors, _ = _vectors(catalogue, encoder, settings.dtype)
     ready = embeddings.post_process(vectors, encoder)
     if options.out:
         rows = {text: row for row, text in enumerate(catalogue.texts)}
@@ -213,9 +293,9 @@ def _files(encoder: Encoder) -> str:
     return {"package": "in a package", "folder": "in a folder", "cache": "in the Hub's cache"}[where]
 
 
-def _open(options: argparse.Namespace) -> Catalogue:
+def _open(options: argparse.Namespace, settings: Settings) -> Catalogue:
     chosen = options.movies or os.environ.get("GENRESCOPE_MOVIES") or movies.SHIPPED
-    return movies.open_catalogue(Path(chosen).expanduser()).by(options.text)
+    return movies.open_catalogue(Path(chosen).expanduser()).by(settings.text)
 
 
 def _vectors(catalogue: Catalogue, encoder: Encoder, dtype: WantedDtype) -> tuple[Float32, dict[str, str]]:

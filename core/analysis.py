@@ -1,6 +1,7 @@
 """The way from vectors to a result, in one place for the app and the command line."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -137,6 +138,17 @@ def cluster_table(analysis: Analysis, lists: pd.DataFrame, measures: pd.DataFram
         }
     )
     return table.merge(measures, on="cluster", how="left")
+
+
+def with_names(lists: pd.DataFrame, clusters: pd.DataFrame, names: Sequence[Name]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `list_table` and `cluster_table` with other names, and the column note where a cluster has one."""
+    texts = [name.text for name in names]
+    of = np.array([*texts, ""], dtype=object)
+    lists = lists.assign(name=of[lists["cluster"]], runner_up_name=of[lists["runner_up"]])
+    clusters = clusters.assign(name=texts, label=[f"{i} {text}" for i, text in enumerate(texts)])
+    if any(name.note for name in names):
+        clusters = clusters.assign(note=[name.note for name in names])
+    return lists, clusters
 
 
 def _middles(lists: pd.DataFrame, axis: str, n_clusters: int) -> NDArray[np.float64]:

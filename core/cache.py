@@ -31,6 +31,7 @@ from core import (
     health,
     movies,
     reasons,
+    recipes,
     sweep,
 )
 from core import analysis as analysis_module
@@ -46,7 +47,7 @@ from core.encoders import Dtype, Encoder
 from core.health import Sensitivity
 from core.movies import GENRES, Catalogue, Counts, Filters, Options
 from core.reasons import Reason
-from core.recipes import Settings
+from core.recipes import Recipe, Settings
 from core.sources import SourceError
 from core.stability import Seeds, Stability
 from core.sweep import SweepResult
@@ -258,6 +259,20 @@ def _tables(
     clusters = analysis_module.cluster_table(found, lists, cluster_measures(_catalogue, settings))
     colors = charts.cluster_colors(clusters["leading_genre"].tolist())
     return lists, clusters.assign(color=colors, text_color=[charts.readable_on(color) for color in colors])
+
+
+def recipe(catalogue: Catalogue, settings: Settings) -> Recipe:
+    """Return the recipe of the clustering (`recipes.of`), without names and films."""
+    return _recipe(catalogue, catalogue.fingerprint, settings)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _recipe(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Recipe:
+    encoder = encoders.get(settings.encoder)
+    dtype = dtype_at_hand(_catalogue, settings) or "float32"
+    facts = store().facts(encoders.key(encoder, dtype)) if encoder.kind == "transformer" else {}
+    found = analysis(_catalogue, settings).clustering
+    return recipes.of(_catalogue, settings, found, encoder, dtype, facts.get("device"))
 
 
 def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> None:

@@ -266,10 +266,15 @@ def _margins(n: int, here: IntArray, found: IntArray, distances: FloatArray) -> 
 
 @dataclass(frozen=True)
 class Name:
-    """A cluster's name and the genres it is made of, the leading one first (empty if no film has any)."""
+    """A cluster's name and the genres it is made of, the leading one first (empty if no film has any).
+
+    `own` tells that the analyst gave the name (`core/names.py`), `note` is what the analyst wrote about the cluster.
+    """
 
     text: str
     genres: tuple[str, ...]
+    own: bool = False
+    note: str = ""
 
 
 def name_clusters(shares: FloatArray, catalogue: FloatArray, genres: Sequence[str]) -> tuple[Name, ...]:

@@ -22,7 +22,7 @@ def clustered_films(films: pa.Table, analysis: Analysis, xy: NDArray[np.float64]
     """Return one row a film in input order with what the clustering says of it; empty where a film has no genre.
 
     films has movie_id, title, year, genres and list_id; the result has cluster, cluster_name, x, y, silhouette,
-    margin and runner_up instead of list_id.
+    margin and runner_up instead of list_id, and cluster_note where the analyst wrote notes.
     """
     found = analysis.clustering
     list_ids = films["list_id"].to_numpy(zero_copy_only=False)
@@ -47,6 +47,9 @@ def clustered_films(films: pa.Table, analysis: Analysis, xy: NDArray[np.float64]
         "margin": take(found.margin),
         "runner_up": pa.array(runner_up, pa.int32(), mask=without | (runner_up < 0)),
     }
+    if any(name.note for name in analysis.names):
+        notes = pa.array([name.note or None for name in analysis.names], pa.string())
+        added["cluster_note"] = notes.take(cluster)
     table = films.drop_columns(["list_id"])
     for name, values in added.items():
         table = table.append_column(name, values)

@@ -25,8 +25,7 @@ GenreMode = Literal["any", "all", "none"]
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "movies.parquet"
 QUERY_SECONDS = 20.0
-GENRES, TITLE_AND_GENRES = "genres", "title_and_genres"
-TEXT_TITLES = {"title": "Title", "certificate": "Certificate"}
+GENRES, TITLE_AND_GENRES = "genres", "title and genres"
 HARDENED: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -131,11 +130,10 @@ class Catalogue:
     films_table: str = "movies"
 
     @property
-    def text_choices(self) -> dict[str, str]:
-        """What a film can be read by, with its name: genres, title and genres, or a column of texts."""
-        columns = {name: TEXT_TITLES.get(name, name) for name in sources.TEXT_COLUMNS if name in self.columns}
-        columns.pop("movie_id", None)
-        return {GENRES: "Genres", TITLE_AND_GENRES: "Title and genres", **columns}
+    def text_choices(self) -> tuple[str, ...]:
+        """What a film can be read by: genres, title and genres, or a column of texts."""
+        columns = (name for name in sources.TEXT_COLUMNS if name in self.columns and name != "movie_id")
+        return GENRES, TITLE_AND_GENRES, *columns
 
     def by(self, text: str) -> "Catalogue":
         """Return the catalogue read by another of `text_choices`. Raises ValueError for any other text.
@@ -149,7 +147,7 @@ class Catalogue:
         if text == GENRES:
             lists = self._table("SELECT genre_list FROM genre_lists ORDER BY list_id")["genre_list"].to_pylist()
             return replace(self, texts=tuple(lists), genre_lists=tuple(lists), text=GENRES, films_table="movies")
-        number = list(self.text_choices).index(text)
+        number = self.text_choices.index(text)
         documents, films = f"documents_{number}", f"movies_{number}"
         shown = f"trim({_text_of(text)}, {sources.BLANKS})"
         with _MAKING, _cursor(self.connection) as cursor:
@@ -448,6 +446,13 @@ class Catalogue:
             f"WHERE {' AND '.join(parts)} ORDER BY reviews DESC NULLS LAST, row_id",
             parameters,
             labels,
+        )
+
+    def ids(self, filters: Filters = NO_FILTERS) -> pa.Table:
+        """Return movie_id and list_id of the films that have genres, in input order."""
+        where, parameters = filters.where()
+        return self._table(
+            f"SELECT movie_id, list_id FROM movies WHERE list_id IS NOT NULL AND {where} ORDER BY row_id", parameters
         )
 
     def rows(self, filters: Filters = NO_FILTERS) -> pa.Table:

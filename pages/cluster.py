@@ -11,7 +11,7 @@ view = controls.current()
 st.title("One cluster")
 controls.scope(view)
 cluster = controls.choose_cluster(view)
-lists, clusters = cache.tables(view.catalogue, view.settings)
+lists, clusters = controls.tables(view)
 row = clusters.iloc[cluster]
 mine = lists[lists["cluster"] == cluster]
 n_films = int(row["n_movies"])
@@ -23,6 +23,7 @@ st.markdown(
     f"genres) in {controls.counted(len(mine), unit)}. Most frequent: {controls.plain(row['top_genres'])}."
 )
 controls.badge(view, cluster)
+controls.name_and_note(view, cluster)
 with st.container(horizontal=True):
     for name, value, help_text in controls.cluster_figures(row):
         st.metric(name, value, help=help_text, border=True, width="content")

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core import cache, charts, controls
+from core import charts, controls
 
 # The same words for every k: with others, the browser builds the chart anew instead of swapping its rows.
 ALT = {
@@ -40,7 +40,7 @@ layout = st.segmented_control(
     "the first time. Neither changes a cluster or a figure: these are computed in the encoder's own space.",
 )
 layout = layout if layout in charts.AXES else "PCA"
-lists, clusters = cache.tables(view.catalogue, view.settings, layout)
+lists, clusters = controls.tables(view, layout)
 controls.show_chart(
     charts.genre_map(lists, clusters, charts.AXES[layout]),
     key="genre_map",
@@ -113,3 +113,4 @@ controls.downloads(
     "genrescope-films",
     f"All {controls.counted(found.counts.movies, 'film')} with their cluster",
 )
+controls.recipe_box(view)

@@ -7,7 +7,7 @@ from core import cache, charts, controls
 view = controls.current()
 st.title("Trends")
 controls.scope(view)
-_, clusters = cache.tables(view.catalogue, view.settings)
+_, clusters = controls.tables(view)
 shares = cache.trends(view.catalogue, view.settings)
 if shares["year"].nunique() < 2:
     st.info("These films lie in a single year, or in none, so there is nothing to compare.", icon=":material/info:")

@@ -118,7 +118,7 @@ def test_another_text_can_be_clustered(tmp_path: Path, capsys: pytest.CaptureFix
     said = json.loads(report.read_text())
     assert (said["text"], said["clustered"], said["without_genres"]) == ("title", 4, 1)
     assert run("cluster", "--text", "plot", *arguments) == 2
-    assert "plot is not one of genres, title_and_genres, title." in capsys.readouterr().err
+    assert "plot is not one of genres, title and genres, title." in capsys.readouterr().err
 
 
 def test_embed_writes_text_and_normalised_vectors(

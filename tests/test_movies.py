@@ -131,7 +131,7 @@ def pairs_of(films: list[Film], text: Callable[[Film], str]) -> dict[tuple[str, 
 TEXTS: dict[str, Callable[[Film], str]] = {
     "title": lambda film: film["title"],
     "certificate": lambda film: film["certificate"] or "",
-    "title_and_genres": lambda film: ": ".join(filter(None, (film["title"], film["genre_list"]))),
+    "title and genres": lambda film: ": ".join(filter(None, (film["title"], film["genre_list"]))),
 }
 
 
@@ -173,7 +173,7 @@ def test_a_catalogue_goes_back_to_its_genres_and_knows_no_other_text(catalogue: 
     assert back.counts() == catalogue.counts()
     assert catalogue.by("genres") is catalogue
     for name in ("plot", "movie_id", "movies; DROP TABLE movies"):
-        with pytest.raises(ValueError, match="is not one of genres, title_and_genres, title, certificate"):
+        with pytest.raises(ValueError, match="is not one of genres, title and genres, title, certificate"):
             catalogue.by(name)
 
 

@@ -41,6 +41,7 @@ from core.controls.frame import (
     sidebar,
     visit,
 )
+from core.controls.names import name_and_note, tables
 from core.controls.pair import choose_pair, pair_line, show_flow, show_matches, show_movers, show_two_maps
 from core.controls.picks import (
     choose_cluster,
@@ -63,6 +64,7 @@ from core.controls.picks import (
     year_shares,
 )
 from core.controls.reasons import show_reason
+from core.controls.recipes import recipe_box
 from core.controls.registry import encoder_table, hardware_line, show_encoder, show_encoders
 from core.controls.stability import badge, measure_stability, with_stability
 from core.controls.start import lifespan
@@ -121,6 +123,7 @@ __all__ = [
     "measure_sensitivity",
     "measure_stability",
     "measure_worth",
+    "name_and_note",
     "navigation",
     "open_catalogue",
     "overview_columns",
@@ -131,6 +134,7 @@ __all__ = [
     "plain",
     "range_of_k",
     "ready_encoders",
+    "recipe_box",
     "recommend",
     "remember_pick",
     "risen_and_fallen",
@@ -157,6 +161,7 @@ __all__ = [
     "stabilities",
     "stand_out_table",
     "summary",
+    "tables",
     "unit",
     "visit",
     "watch_comparison",

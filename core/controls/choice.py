@@ -10,8 +10,10 @@ from core import cache, charts, explain, sweep
 from core.background import Task
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, name_clusters
 from core.controls.frame import View, visitor
+from core.controls.names import given
 from core.controls.picks import show_chart
 from core.controls.words import plain
+from core.names import Clusters, applied
 from core.sweep import SweepResult
 
 DEFAULT_MOST = 30
@@ -163,6 +165,7 @@ def _named(view: View, result: SweepResult) -> pd.DataFrame:
     for k, found in result.clusterings.items():
         films = explain.genre_films(matrix, weights, found.labels)
         names = name_clusters(films / found.sizes[:, None], everyone, genres)
+        names = applied(given(), Clusters(view.catalogue.texts, weights, found.labels, names))
         colors = charts.cluster_colors([name.genres[0] if name.genres else "" for name in names])
         rows += [
             {"k": k, "cluster": i, "label": f"{i} {name.text}", "color": color}

@@ -11,7 +11,9 @@ import streamlit as st
 from core import cache, encoders
 from core.analysis import Analysis
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
+from core.controls import names
 from core.controls.encoding import wait_for_vectors
+from core.controls.recipes import open_recipe, show_verdict, take_link
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
@@ -25,7 +27,7 @@ GENRE_MODES: tuple[GenreMode, ...] = ("any", "all", "none")
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows: the catalogue, the settings of this run and the clustering they give."""
+    """What a page shows: the catalogue, the settings of this run and the clustering they give, under its names."""
 
     catalogue: Catalogue
     settings: Settings
@@ -127,7 +129,7 @@ def current() -> View:
     wait_for_vectors(catalogue, settings)
     # What was measured for settings that nobody looks at any more would take the time of this page.
     cache.background().leave((visitor(), "stability"), unless=cache.stability_key(catalogue, settings))
-    return View(catalogue, settings, cache.analysis(catalogue, settings))
+    return View(catalogue, settings, names.named(catalogue, cache.analysis(catalogue, settings)))
 
 
 def look_ahead(settings: Settings) -> None:
@@ -171,7 +173,7 @@ def sidebar(catalogue: Catalogue) -> Settings:
         )
         st.selectbox(
             "Text to encode",
-            list(catalogue.text_choices.values()),  # as they are shown: the URL has them so
+            catalogue.text_choices,
             key="text",
             bind="query-params",
             help="What of a film the encoder reads. Films with the same genres have one vector between them; with "
@@ -207,8 +209,10 @@ def sidebar(catalogue: Catalogue) -> Settings:
             args=(options,),
             disabled=filters == Filters(),
         )
+        open_recipe(catalogue, known)
     settings = _checked(catalogue, filters, known)
     st.session_state["settings"] = settings
+    take_link(settings)
     return settings
 
 
@@ -294,8 +298,7 @@ def _checked(catalogue: Catalogue, filters: Filters, known: Mapping[str, Encoder
     """Check again what widgets check in the browser only."""
     state = st.session_state
     encoder = known.get(state["encoder"]) or known[encoders.DEFAULT_ENCODER]
-    texts = {title: name for name, title in catalogue.text_choices.items()}
-    text = GENRES if encoder.kind == "multi-hot" else texts.get(state["text"], GENRES)
+    reads_text = encoder.kind != "multi-hot" and state["text"] in catalogue.text_choices
     return Settings(
         encoder=encoder.id,
         n_clusters=min(max(int(state["k"]), MIN_CLUSTERS), MAX_CLUSTERS),
@@ -303,12 +306,15 @@ def _checked(catalogue: Catalogue, filters: Filters, known: Mapping[str, Encoder
         filters=filters,
         standardize=bool(state["standardize"]),
         dtype=next((dtype for dtype in DTYPES if dtype == state["dtype"]), "auto"),
-        text=text,
+        text=state["text"] if reads_text else GENRES,
     )
 
 
 def scope(view: View, needs_clusters: bool = True) -> None:
-    """Say which films the page speaks of and what was left out of the clusters; stop where it needs some."""
+    """Say which films the page speaks of and what was left out of the clusters; stop where it needs some.
+
+    Where a recipe was opened, say what came of it.
+    """
     counts, notice = view.analysis.counts, view.analysis.notice()
     line = f"**{counts.movies:,} of {view.catalogue.n_movies:,} films**"
     if counts.movies < view.catalogue.n_movies:
@@ -319,5 +325,6 @@ def scope(view: View, needs_clusters: bool = True) -> None:
     st.markdown(line + ".")
     if notice:
         st.warning(notice, icon=":material/info:")
+    show_verdict(view)
     if needs_clusters and view.analysis.clustering.n_clusters == 0:
         st.stop()

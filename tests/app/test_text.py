@@ -17,7 +17,7 @@ def titles(elsewhere: Callable[..., None], tmp_path: Path) -> dict[str, str]:
     path = tmp_path / "some.parquet"
     pq.write_table(pq.read_table(ROOT / "data" / "movies.parquet").slice(0, 400), path)
     elsewhere(movies=path)
-    return {"encoder": "tf-idf", "text": "Title", "k": "5"}
+    return {"encoder": "tf-idf", "text": "title", "k": "5"}
 
 
 def test_every_page_shows_clusters_of_titles(titles: dict[str, str]) -> None:
