@@ -95,7 +95,11 @@ def verdict(recipe: Recipe, here: Recipe, films: Moved | None) -> Verdict:
         n = here.result.n_movies
         said = f"The same result as the recipe: all {n:,} films are in the same clusters."
         return Verdict(True, said, differences, circumstances)
-    hashes = _differ("hash of the clusters", here.result.label_hash[:SHOWN], recipe.result.label_hash[:SHOWN])
+    hashes = differ("hash of the clusters", here.result.label_hash[:SHOWN], recipe.result.label_hash[:SHOWN])
+    if not differences and not circumstances:
+        hashes += (
+            " Nothing else differs: the machine may compute otherwise, or the recipe was edited."
+        )
     differences = (*differences, hashes)
     if films is None:
         said = "Not the recipe's result. It carries no films, so how many of them changed cluster is not known."
@@ -126,7 +130,7 @@ def link_verdict(asked: str, settings: Settings, now: Settings, here: Recipe) ->
     if parts is None or ours is None:
         raise RecipeError("The link's recipe cannot be read: it was changed or cut off. The settings of the link hold.")
     names = ("hash of the clusters", "hash of the catalogue", "hash of how vectors and clusters are made")
-    found = [_differ(*each) for each in zip(names, ours.groups(), parts.groups(), strict=True) if each[1] != each[2]]
+    found = [differ(*each) for each in zip(names, ours.groups(), parts.groups(), strict=True) if each[1] != each[2]]
     differences = (*settings_differ(settings, now), *found)
     if parts[1] == ours[1]:
         said = f"The same result as the link's: all {here.result.n_movies:,} films are in the same clusters."
@@ -143,7 +147,7 @@ def _catalogue(recipe: Recipe, here: Recipe) -> tuple[str, ...]:
     if ours.fingerprint == theirs.fingerprint:
         return ()
     shown = (f"{each.name} (content {each.fingerprint[:SHOWN]})" for each in (ours, theirs))
-    return (_differ("catalogue", *shown),)
+    return (differ("catalogue", *shown),)
 
 
 def settings_differ(recipe: Settings, here: Settings) -> tuple[str, ...]:
@@ -151,7 +155,7 @@ def settings_differ(recipe: Settings, here: Settings) -> tuple[str, ...]:
     pairs = [(each.name, getattr(here, each.name), getattr(recipe, each.name)) for each in fields(Settings)]
     ours, theirs = asdict(here.filters), asdict(recipe.filters)
     pairs = [pair for pair in pairs if pair[0] != "filters"] + [(name, ours[name], theirs[name]) for name in ours]
-    return tuple(_differ(_words(name), a, b) for name, a, b in pairs if a != b)
+    return tuple(differ(words(name), a, b) for name, a, b in pairs if a != b)
 
 
 def _encoding(recipe: Recipe, here: Recipe) -> tuple[str, ...]:
@@ -159,21 +163,23 @@ def _encoding(recipe: Recipe, here: Recipe) -> tuple[str, ...]:
     if recipe.settings.encoder == here.settings.encoder:  # of another encoder all of it is another
         ours, theirs = asdict(here.encoding), asdict(recipe.encoding)
         pairs = [(name, ours[name], theirs[name]) for name in ours if name != "device"] + pairs
-    return tuple(_differ(_words(name), a, b) for name, a, b in pairs if a != b)
+    return tuple(differ(words(name), a, b) for name, a, b in pairs if a != b)
 
 
 def _circumstances(recipe: Recipe, here: Recipe) -> tuple[str, ...]:
     names = list(dict.fromkeys([*here.libraries, *recipe.libraries]))
     pairs: list[tuple[str, Any, Any]] = [(name, here.libraries.get(name), recipe.libraries.get(name)) for name in names]
     pairs.append(("device that encoded", here.encoding.device, recipe.encoding.device))
-    return tuple(_differ(name, a, b) for name, a, b in pairs if a != b)
+    return tuple(differ(name, a, b) for name, a, b in pairs if a != b)
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
+    """Return what a setting is called."""
     return WORDS.get(name, name.replace("_", " "))
 
 
-def _differ(what: str, here: Any, recipe: Any) -> str:
+def differ(what: str, here: Any, recipe: Any) -> str:
+    """Say in a sentence how something is here and in the recipe."""
     return f"{what[0].upper()}{what[1:]}: here {_shown(here)}, in the recipe {_shown(recipe)}."
 
 

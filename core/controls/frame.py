@@ -13,7 +13,7 @@ from core.analysis import Analysis
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
 from core.controls import names
 from core.controls.encoding import wait_for_vectors
-from core.controls.recipes import open_recipe, show_verdict, take_link
+from core.controls.recipes import link_opened, open_recipe, show_verdict, take_link
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
@@ -163,6 +163,7 @@ def explained_trouble() -> Iterator[None]:
 def sidebar(catalogue: Catalogue) -> Settings:
     """Draw the sidebar and return its settings; they are kept for the page and in the URL."""
     options, known = cache.options(catalogue), _known_encoders()
+    link = link_opened()
     with st.sidebar:
         st.selectbox(
             "Encoder",
@@ -212,7 +213,7 @@ def sidebar(catalogue: Catalogue) -> Settings:
         open_recipe(catalogue, known)
     settings = _checked(catalogue, filters, known)
     st.session_state["settings"] = settings
-    take_link(settings)
+    take_link(link, settings)
     return settings
 
 

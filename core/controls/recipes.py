@@ -28,13 +28,17 @@ MAX_MEGABYTES = recipes.MAX_BYTES // 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A recipe that was opened from a file, or from a link, which has a stamp (`recipes.stamp`) and the settings."""
+    """A recipe that was opened from a file, or from a link.
+
+    A link has the settings, a stamp (`recipes.stamp`) and what it asked for that is not to be had here (`refused`).
+    """
 
     settings: Settings
     name: str = ""
     recipe: Recipe | None = None
     films: Films | None = None
     stamp: str = ""
+    refused: tuple[str, ...] = ()
 
 
 def query(settings: Settings) -> list[tuple[str, str]]:
@@ -83,6 +87,9 @@ def apply(settings: Settings, options: Options, choices: Collection[str], known:
 def open_recipe(catalogue: Catalogue, known: Mapping[str, Encoder]) -> None:
     """Draw where a recipe's file can be dropped; its settings are then taken, and every page says what came of it."""
     with st.expander("Open a recipe", icon=":material/receipt_long:"):
+        trouble = st.session_state.get("recipe_trouble")
+        if trouble:
+            st.error(plain(trouble), icon=":material/error:")
         st.file_uploader(
             "A recipe's JSON file",
             type="json",
@@ -93,9 +100,6 @@ def open_recipe(catalogue: Catalogue, known: Mapping[str, Encoder]) -> None:
             help="Downloaded on the Overview, here or elsewhere, or taken from the report of the command line. Its "
             "settings and names take the place of yours, and every page says whether the result is the same.",
         )
-    trouble = st.session_state.get("recipe_trouble")
-    if trouble:
-        st.error(plain(trouble), icon=":material/error:")
 
 
 def _open(catalogue: Catalogue, known: Mapping[str, Encoder]) -> None:
@@ -118,12 +122,27 @@ def _open(catalogue: Catalogue, known: Mapping[str, Encoder]) -> None:
     state["opened"] = Opened(recipe.settings, file.name, replace(recipe, films=None), films)
 
 
-def take_link(settings: Settings) -> None:
+def link_opened() -> dict[str, list[str]]:
+    """Return the parameters of a link with a recipe, before widgets have taken theirs; nothing without a recipe."""
+    return {key: st.query_params.get_all(key) for key in st.query_params} if LINKED in st.query_params else {}
+
+
+def take_link(asked: dict[str, list[str]], settings: Settings) -> None:
     """Remember what a link carries of its recipe; it leaves the address, as the settings may change from here on."""
-    asked = st.query_params.get(LINKED)
-    if asked is not None:
-        del st.query_params[LINKED]
-        st.session_state["opened"] = Opened(settings, "the link", stamp=asked[:100])
+    if not asked:
+        return
+    del st.query_params[LINKED]
+    given: dict[str, list[str]] = {}
+    for key, value in query(settings):
+        given.setdefault(key, []).append(value)
+    names = {**WIDGETS, **FILTER_WIDGETS}
+    names = {each.name: names.get(each.name, each.name) for each in (*fields(Settings), *fields(Filters))}
+    refused = tuple(
+        verdicts.differ(verdicts.words(name), tuple(given.get(key, ())), tuple(value[:60] for value in asked[key]))
+        for name, key in names.items()
+        if key in asked and sorted(asked[key]) != sorted(given.get(key, ()))
+    )
+    st.session_state["opened"] = Opened(settings, stamp=asked[LINKED][-1][:100], refused=refused)
 
 
 def show_verdict(view: "View") -> None:
@@ -138,7 +157,8 @@ def show_verdict(view: "View") -> None:
     found: Verdict = known[2]
     with st.container(border=True, key="recipe_verdict"):
         draw, icon = (st.success, "check_circle") if found.same else (st.warning, "difference")
-        draw(f"**{plain(opened.name)}**: {plain(found.sentence)}", icon=f":material/{icon}:")
+        name = f"**{plain(opened.name)}**: " if opened.name else ""
+        draw(f"{name}{plain(found.sentence)}", icon=f":material/{icon}:")
         if found.differences:
             st.markdown("\n".join(f"- {plain(each)}" for each in found.differences))
         if found.circumstances:
@@ -158,9 +178,10 @@ def show_verdict(view: "View") -> None:
 def _verdict(view: "View", opened: Opened, here: Recipe) -> Verdict:
     if opened.recipe is None:
         try:
-            return verdicts.link_verdict(opened.stamp, opened.settings, view.settings, here)
+            found = verdicts.link_verdict(opened.stamp, opened.settings, view.settings, here)
         except RecipeError as error:
-            return Verdict(False, str(error), ())
+            return Verdict(False, str(error), opened.refused)
+        return replace(found, differences=(*opened.refused, *found.differences))
     return verdicts.judge(opened.recipe, opened.films, here, view.catalogue, view.analysis.clustering.labels)
 
 
@@ -183,9 +204,9 @@ def recipe_box(view: "View") -> None:
     with box:
         recipe = cache.recipe(view.catalogue, view.settings)
         st.markdown("**As a link**, with every setting. It has no room for your names and notes.")
-        address = (st.context.url or "").partition("?")[0]
+        address = (st.context.url or "").partition("?")[0].rstrip("/")
         link = urlencode([*query(recipe.settings), (LINKED, recipes.stamp(recipe))])
-        st.code(f"{address}?{link}", language=None, wrap_lines=True)
+        st.code(f"{address}/?{link}", language=None, wrap_lines=True)
         st.markdown(
             "**As a file**, with your names and notes, and each film's cluster. Open it in the sidebar, or give it to "
             "`python -m core cluster --recipe genrescope-recipe.json --out films.parquet`."
@@ -200,9 +221,9 @@ def recipe_box(view: "View") -> None:
             key="download_recipe",
         )
         st.caption(
-            f"The film's clusters have the hash {recipe.result.label_hash[:12]}, the catalogue's content "
-            f"{recipe.catalogue.fingerprint[:12]}. Opened elsewhere, either says whether the same came out; the file "
-            "also tells how many films changed cluster."
+            f"The films' clusters have the hash {recipe.result.label_hash[:12]}, the catalogue's content "
+            f"{recipe.catalogue.fingerprint[:12]}. Opened elsewhere, both say whether the same came out; the file also "
+            "tells how many films changed cluster."
         )
 
 
