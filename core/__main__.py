@@ -99,9 +99,7 @@ def _parser() -> argparse.ArgumentParser:
             "--movies", type=Path, help="a .parquet, .csv or .duckdb file instead of the shipped films"
         )
         command.add_argument("--encoder", help=f"see: python -m core encoders ({encoders.DEFAULT_ENCODER})")
-        command.add_argument(
-            "--text", help="what is encoded: genres, “title and genres”, or a column of texts (genres)"
-        )
+        command.add_argument("--text", help="what is encoded: genres, “title and genres”, or a column (genres)")
         command.add_argument("--dtype", choices=("auto", *encoders.DTYPES), help="number format (auto)")
     listing = commands.add_parser("encoders", help="list the encoders")
     listing.set_defaults(run=_encoders, out=None)

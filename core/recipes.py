@@ -167,7 +167,7 @@ def films_of(catalogue: Catalogue, settings: Settings, labels: IntArray, limit: 
         return Films("film", table["movie_id"].combine_chunks(), labels[rows], np.ones(len(rows), dtype=np.int64))
     n_movies = np.bincount(rows, minlength=len(labels))
     here = np.flatnonzero(n_movies)
-    return Films("text", pa.array([text_key(catalogue, row) for row in here]), labels[here], n_movies[here])
+    return Films("text", pa.array([text_key(catalogue, row) for row in here.tolist()]), labels[here], n_movies[here])
 
 
 def text_key(catalogue: Catalogue, row: int) -> str:
@@ -239,9 +239,8 @@ def given_names(recipe: Recipe, films: Films | None, catalogue: Catalogue) -> tu
         known = places.is_valid().to_numpy(zero_copy_only=False)
         rows, found = table["list_id"].to_numpy()[known], films.labels[places.drop_null().to_numpy()]
     else:
-        places = pc.index_in(
-            pa.array([text_key(catalogue, row) for row in range(len(catalogue.texts))]), value_set=films.keys
-        )
+        keys = pa.array([text_key(catalogue, row) for row in range(len(catalogue.texts))])
+        places = pc.index_in(keys, value_set=films.keys)
         rows = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False))
         found = films.labels[places.drop_null().to_numpy()]
     texts = catalogue.texts

@@ -97,9 +97,7 @@ def verdict(recipe: Recipe, here: Recipe, films: Moved | None) -> Verdict:
         return Verdict(True, said, differences, circumstances)
     hashes = differ("hash of the clusters", here.result.label_hash[:SHOWN], recipe.result.label_hash[:SHOWN])
     if not differences and not circumstances:
-        hashes += (
-            " Nothing else differs: the machine may compute otherwise, or the recipe was edited."
-        )
+        hashes += " Nothing else differs: the machine may compute otherwise, or the recipe was edited."
     differences = (*differences, hashes)
     if films is None:
         said = "Not the recipe's result. It carries no films, so how many of them changed cluster is not known."
