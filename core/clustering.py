@@ -33,13 +33,16 @@ class Space:
     """Documents ready to be clustered: `vectors` (n, d), `components` (n, at most 64) and a map `xy` (n, 2).
 
     `components` are the leading principal components over all films; they are where k-means looks for its start,
-    never where it is measured. `same` (n,) has one number for each distinct vector.
+    never where it is measured. `same` (n,) has one number for each distinct vector. `mean` (d,) and `axes` (d, 2) are
+    what makes a map of vectors: `project`.
     """
 
     vectors: FloatArray
     components: FloatArray
     xy: FloatArray
     same: IntArray
+    mean: FloatArray
+    axes: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +81,25 @@ def space(vectors: NDArray[np.float32], weights: IntArray) -> Space:
     exact = np.ascontiguousarray(vectors, dtype=np.float64)
     total = max(int(weights.sum()), 1)
     with threadpool_limits(limits=1):
-        centred = exact - (weights @ exact) / total
+        mean = np.asarray((weights @ exact) / total)
+        centred = exact - mean
         covariance = (centred * weights[:, None]).T @ centred / total
         axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :N_COMPONENTS]
         if axes.size:
             axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
         components = np.ascontiguousarray(centred @ axes)
-    xy = np.zeros((len(exact), 2))
+    xy, first = np.zeros((len(exact), 2)), np.zeros((exact.shape[1], 2))
     width = min(2, components.shape[1])
     xy[:, :width] = components[:, :width]
+    first[:, :width] = axes[:, :width]
     same = np.unique(exact, axis=0, return_inverse=True)[1].reshape(-1) if len(exact) else np.zeros(0, np.int64)
-    return Space(vectors=exact, components=components, xy=xy, same=same)
+    return Space(vectors=exact, components=components, xy=xy, same=same, mean=mean, axes=first)
+
+
+def project(documents: Space, vectors: NDArray[np.floating[Any]]) -> FloatArray:
+    """Place post-processed vectors (m, d), new ones too, on the documents' map by PCA, shape (m, 2)."""
+    with threadpool_limits(limits=1):
+        return np.asarray((np.asarray(vectors, dtype=np.float64) - documents.mean) @ documents.axes)
 
 
 def tsne(documents: Space, random_state: int = 0) -> FloatArray:

@@ -188,39 +188,79 @@ def multi_hot(genre_lists: Sequence[str]) -> Float32:
     return vectors
 
 
-def tf_idf(texts: Sequence[str]) -> Float32:
-    """Return the free text baseline's vectors (n, at most 100): words weighted by TF-IDF, reduced by truncated SVD.
+@dataclass(frozen=True, eq=False)
+class TfIdf:
+    """TF-IDF fitted to texts: their `vectors` (n, dimension), and what gives new texts theirs (`project`).
+
+    vocabulary: the words of the texts in alphabetical order, of which `rarity` (words,) is the weight, and `axes`
+    (words, dimension) turn weighted words into vectors.
+    """
+
+    vectors: Float32
+    vocabulary: tuple[str, ...]
+    rarity: npt.NDArray[np.float64]
+    axes: npt.NDArray[np.float64]
+
+    def project(self, texts: Sequence[str]) -> Float32:
+        """Return the vectors (m, dimension) of new texts; a text without any of the fitted words gets zeros."""
+        return np.asarray(
+            _weighted([_words(text) for text in texts], self.vocabulary, self.rarity) @ self.axes, np.float32
+        )
+
+    def words(self, text: str) -> tuple[list[str], list[str]]:
+        """Return the words of a text that the fitted texts have, and those that they do not have."""
+        vocabulary, words = set(self.vocabulary), list(dict.fromkeys(_words(text)))
+        return [word for word in words if word in vocabulary], [word for word in words if word not in vocabulary]
+
+
+def fit_tf_idf(texts: Sequence[str]) -> TfIdf:
+    """Fit the free text baseline: words weighted by TF-IDF, reduced to at most 100 dimensions by truncated SVD.
 
     Words are runs of letters and digits in lower case, two at the least. Vectors depend on all the texts, so they are
     not stored; they are not normalised: `post_process` does that. Source: latent semantic analysis, Deerwester et al.
     (1990). scikit-learn is imported here for long texts only: that takes some 3 s and 100 MB, and genre lists, of two
     dozen words in all, have the same vectors by numpy (up to the sign of a dimension).
     """
-    found = [re.findall(r"\b\w\w+\b", text.lower()) for text in texts]
-    words = sorted({word for each in found for word in each})
-    if not words:
-        return np.zeros((len(texts), 1), dtype=np.float32)
-    components = min(SVD_COMPONENTS, len(texts) - 1, len(words) - 1)
-    if len(words) * len(texts) > SMALL_MATRIX:
+    found = [_words(text) for text in texts]
+    vocabulary = tuple(sorted({word for each in found for word in each}))
+    if not vocabulary:
+        return TfIdf(np.zeros((len(texts), 1), dtype=np.float32), (), np.zeros(0), np.zeros((0, 1)))
+    components = min(SVD_COMPONENTS, len(texts) - 1, len(vocabulary) - 1)
+    if len(vocabulary) * len(texts) > SMALL_MATRIX:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        weighted = TfidfVectorizer(dtype=np.float64).fit_transform(texts)
-        return np.asarray(TruncatedSVD(components, random_state=0).fit_transform(weighted), dtype=np.float32)
-    exact = _word_weights(found, words)
-    if components < 1:
-        return np.asarray(exact, dtype=np.float32)
-    _, axes = np.linalg.eigh(exact.T @ exact)
-    return np.asarray(exact @ axes[:, ::-1][:, :components], dtype=np.float32)
+        vectorizer, svd = TfidfVectorizer(dtype=np.float64), TruncatedSVD(components, random_state=0)
+        vectors = svd.fit_transform(vectorizer.fit_transform(texts))
+        return TfIdf(np.asarray(vectors, dtype=np.float32), vocabulary, vectorizer.idf_, svd.components_.T)
+    films = np.zeros(len(vocabulary))
+    column = {word: place for place, word in enumerate(vocabulary)}
+    for each in found:
+        films[[column[word] for word in set(each)]] += 1
+    rarity = np.log((1 + len(found)) / (1 + films)) + 1
+    exact = _weighted(found, vocabulary, rarity)
+    axes = np.eye(len(vocabulary)) if components < 1 else np.linalg.eigh(exact.T @ exact)[1][:, ::-1][:, :components]
+    return TfIdf(np.asarray(exact @ axes, dtype=np.float32), vocabulary, rarity, axes)
 
 
-def _word_weights(found: Sequence[Sequence[str]], words: Sequence[str]) -> npt.NDArray[np.float64]:
+def tf_idf(texts: Sequence[str]) -> Float32:
+    """Return the free text baseline's vectors (n, at most 100) of all the texts (`fit_tf_idf`)."""
+    return fit_tf_idf(texts).vectors
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\b\w\w+\b", text.lower())
+
+
+def _weighted(
+    found: Sequence[Sequence[str]], vocabulary: Sequence[str], rarity: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Return words by TF-IDF as scikit-learn weights them, shape (n, words), each row of length 1."""
-    column = {word: place for place, word in enumerate(words)}
-    counts = np.zeros((len(found), len(words)))
+    column = {word: place for place, word in enumerate(vocabulary)}
+    counts = np.zeros((len(found), len(vocabulary)))
     for row, each in enumerate(found):
-        np.add.at(counts[row], [column[word] for word in each], 1)
-    weighted = counts * (np.log((1 + len(found)) / (1 + (counts > 0).sum(axis=0))) + 1)
+        np.add.at(counts[row], [column[word] for word in each if word in column], 1)
+    weighted = counts * rarity
     norms = np.linalg.norm(weighted, axis=1, keepdims=True)
     return np.asarray(weighted / np.where(norms == 0, 1, norms))
 

@@ -4,6 +4,9 @@
 to over a socket pair, and gives it one job at a time. The child writes each finished chunk to the vector
 store before it starts the next, so that nothing finished is lost with it. POSIX only: the child inherits its
 end of the socket pair as a file descriptor.
+
+A visitor's own words (a query) are encoded too, but never stored: their vectors stay in the memory of the web process,
+the latest ones only. Queries go before waiting jobs, and between the chunks of a running job for the same model.
 """
 
 import gc
@@ -17,7 +20,7 @@ import sys
 import threading
 import time
 import uuid
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -41,6 +44,11 @@ CANCEL_SECONDS = 10.0  # how long the child may take to notice that its job was 
 FETCH_REPORT_SECONDS = 0.2  # how often the bytes that have arrived are reported
 FAILURE_SECONDS = 60.0  # for how long a failed job is handed out again instead of being tried again
 JOBS_KEPT = 64  # finished jobs whose progress can still be asked for
+ANSWERS_KEPT = 256  # vectors of queries, at most 3 kB each for the encoders that are built in
+ASKERS_KEPT = 256  # visitors whose last query is remembered
+QUERIES_WAITING = 32
+QUERIES_IN_A_ROW = 8  # before a waiting job has its turn
+LOADED_SECONDS = 0.3  # what takes less was no loading
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
@@ -55,6 +63,8 @@ class Progress:
     of jobs before this one, `message` a plain sentence where the job failed, and `facts`, once the job is
     done, tell how its vectors were made (`VectorStore.facts`). While the encoder's files are fetched, `bytes_done`
     of `bytes_total` are here, at `bytes_per_second`, and `seconds_left` is the time that the rest of them takes.
+    For a query, `seconds_left` is that of the running job while it waits, and that of loading while it loads, None
+    where that is not known.
     """
 
     job_id: str
@@ -222,9 +232,18 @@ def _putter(store: VectorStore, key: str, keep: Keep) -> Callable[[list[str], Fl
     return put
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
+class _Child:
+    process: subprocess.Popen[bytes]
+    connection: Connection
+
+
+@dataclass(eq=False)
 class _Job:
-    """A job as the worker sees it; every field is read and written under the worker's lock."""
+    """A job as the worker sees it; every field is read and written under the worker's lock.
+
+    A query is a job with one text and `query` set; `sent_to` is the child that has it on its list already.
+    """
 
     progress: Progress
     dtype: WantedDtype
@@ -233,12 +252,9 @@ class _Job:
     wanted: frozenset[str] = field(default_factory=frozenset)
     cancelled: bool = False
     finished: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Child:
-    process: subprocess.Popen[bytes]
-    connection: Connection
+    query: bool = False
+    sent_to: _Child | None = None
+    loading_since: float = 0.0
 
 
 class Worker:
@@ -256,6 +272,11 @@ class Worker:
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
         self._queue: deque[_Job] = deque()
+        self._queries: deque[_Job] = deque()
+        self._in_a_row = 0
+        self._asked: OrderedDict[str, _Job] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], Float32] = OrderedDict()
+        self._load_seconds: dict[str, float] = {}
         self._running: _Job | None = None
         self._child: _Child | None = None
         self._thread: threading.Thread | None = None
@@ -320,12 +341,56 @@ class Worker:
                 self._queue.remove(job)
                 self._finish(job, "cancelled")
 
+    def ask(
+        self,
+        owner: str,
+        encoder_id: str,
+        text: str,
+        *,
+        dtype: Dtype = "float32",
+        retry: bool = False,
+        patience: float = 0.0,
+    ) -> Progress:
+        """Ask for the vector of a visitor's own text and return how far that is; once done, `answer` has it.
+
+        An owner has one query at a time: another one takes its place. The same one is not asked twice, and one that
+        failed less than a minute ago not again unless `retry` is set. An answer is waited for `patience` seconds: most
+        take less than a blink. Raises ValueError as `submit` does; RuntimeError after `close`.
+        """
+        encoder = encoders.get(encoder_id)
+        if encoder.kind != "transformer":
+            raise ValueError(f"{encoder.title} needs no encoding: it has no model.")
+        answer = (encoders.key(encoder, dtype), text)
+        request = _request(encoder_id, dtype, [text])
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("The encoding worker is closed.")
+            job = self._asked.get(owner)
+            if job is None or job.request != request or self._is_void(job, answer, retry):
+                job = self._new_query(owner, encoder_id, request, text, dtype, answer)
+            self._changed.wait_for(lambda: job.progress.state in FINISHED, patience)
+            return self._told(job)
+
+    def answer(self, encoder_id: str, text: str, dtype: Dtype = "float32") -> Float32 | None:
+        """Return the vector (d,) of a query before post-processing, None if it is not among the latest answers."""
+        key = (encoders.key(encoders.get(encoder_id), dtype), text)
+        with self._changed:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)
+
+    def drop(self, owner: str) -> None:
+        """Stop what an owner asked for, if that is not answered yet."""
+        with self._changed:
+            self._drop(owner)
+
     def close(self) -> None:
         """End the child, within five seconds, and every job with it; finished chunks are kept."""
         with self._changed:
             self._closed = True
-            while self._queue:
-                self._finish(self._queue.popleft(), "cancelled")
+            for queue in (self._queries, self._queue):
+                while queue:
+                    self._finish(queue.popleft(), "cancelled")
             thread = self._thread
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
@@ -375,6 +440,7 @@ class Worker:
         job.progress = replace(job.progress, state=state, seconds_left=None, message=message, facts=facts)
         job.finished = time.monotonic()
         job.texts, job.wanted = [], frozenset()  # a finished job is remembered, its texts are not
+        self._changed.notify_all()
         finished = [job_id for job_id, job in self._jobs.items() if job.progress.state in FINISHED]
         for job_id in finished[:-JOBS_KEPT]:
             del self._jobs[job_id]
@@ -384,17 +450,77 @@ class Worker:
             self._thread = threading.Thread(target=self._serve, name="encoding", daemon=True)
             self._thread.start()
 
+    def _is_void(self, job: _Job, answer: tuple[str, str], retry: bool) -> bool:
+        """Return whether the same query has to be asked anew."""
+        state = job.progress.state
+        if state == "failed":
+            return retry or time.monotonic() - job.finished > FAILURE_SECONDS
+        return job.cancelled or state == "cancelled" or (state == "done" and answer not in self._answers)
+
+    def _new_query(
+        self, owner: str, encoder_id: str, request: str, text: str, dtype: Dtype, answer: tuple[str, str]
+    ) -> _Job:
+        self._drop(owner)
+        progress = Progress(uuid.uuid4().hex, encoder_id, "queued", 0, 1, 0)
+        job = self._asked[owner] = _Job(progress, dtype, request, [text], query=True)
+        self._asked.move_to_end(owner)
+        while len(self._asked) > ASKERS_KEPT:
+            self._drop(next(iter(self._asked)))
+            self._asked.popitem(last=False)
+        if answer in self._answers:
+            self._finish(job, "done")
+        elif len(self._queries) >= QUERIES_WAITING:
+            self._finish(job, "failed", "Too many people search at this moment. Try again in a minute.")
+        else:
+            self._queries.append(job)
+            self._start_thread()
+            self._changed.notify_all()
+        return job
+
+    def _drop(self, owner: str) -> None:
+        job = self._asked.get(owner)
+        if job is not None:
+            job.cancelled = True
+            if job in self._queries:
+                self._queries.remove(job)
+                self._finish(job, "cancelled")
+
+    def _told(self, job: _Job) -> Progress:
+        """Return how far a query is, with its place among those that wait and what is known of the time."""
+        if job in self._queries:
+            running = self._running
+            left = running.progress.seconds_left if running is not None and not running.query else None
+            position = self._queries.index(job) + (running is not None)
+            return replace(job.progress, position=position, seconds_left=left)
+        known = self._load_seconds.get(job.progress.encoder_id)
+        if job.progress.state == "loading" and known is not None:
+            return replace(job.progress, seconds_left=max(1.0, known - (time.monotonic() - job.loading_since)))
+        return job.progress
+
+    def _next(self) -> _Job:
+        """Take the job that is to run: a query, unless jobs have waited for many of them."""
+        if self._queries and (not self._queue or self._in_a_row < QUERIES_IN_A_ROW):
+            self._in_a_row += 1
+            return self._queries.popleft()
+        self._in_a_row = 0
+        return self._queue.popleft()
+
+    def _keep_answer(self, key: tuple[str, str], vector: Float32) -> None:
+        self._answers[key] = vector
+        while len(self._answers) > ANSWERS_KEPT:
+            self._answers.popitem(last=False)
+
     # What follows runs in the worker's thread.
 
     def _serve(self) -> None:
         """Run jobs one after another; after some idle time end the child, and with it this thread."""
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or self._queue, self._idle_seconds)
-                if not self._queue:
+                self._changed.wait_for(lambda: self._closed or self._queue or self._queries, self._idle_seconds)
+                if not self._queue and not self._queries:
                     child, self._child, self._thread = self._child, None, None
                     break
-                job = self._running = self._queue.popleft()
+                job = self._running = self._next()
             try:
                 self._run(job)
             except Exception as error:  # the thread outlives whatever a job comes to
@@ -413,7 +539,11 @@ class Worker:
         """See a job through, from the child's start to the job's end."""
         with self._changed:
             texts = job.texts
-            job.progress = replace(job.progress, state="loading")
+            answer = encoders.key(encoders.get(job.progress.encoder_id), job.dtype), texts[0]
+            if job.query and answer in self._answers:  # somebody else asked the same
+                self._finish(job, "done")
+                return
+            job.progress, job.loading_since = replace(job.progress, state="loading"), time.monotonic()
         try:
             self._child = child = self._ready_child()
         except OSError as error:
@@ -423,7 +553,12 @@ class Worker:
             return
         try:
             root, about = str(self._store.root), job.progress
-            child.connection.send(("encode", about.job_id, about.encoder_id, texts, root, self._chunk_size, job.dtype))
+            if not job.query:
+                child.connection.send(
+                    ("encode", about.job_id, about.encoder_id, texts, root, self._chunk_size, job.dtype)
+                )
+            elif job.sent_to is not child:
+                child.connection.send(("query", about.job_id, about.encoder_id, texts[0], job.dtype))
             self._follow(job, child)
         except (EOFError, OSError):  # closed, reset, or closed in the middle of a message
             self._bury(job, child, texts)
@@ -434,6 +569,9 @@ class Worker:
         while True:
             with self._changed:
                 cancelled, closed = job.cancelled, self._closed
+                fitting = [] if cancelled or closed else self._fitting(job, child)
+            for query in fitting:
+                child.connection.send(query)
             if cancelled and asked is None:
                 child.connection.send(("cancel", job.progress.job_id))
                 asked = time.monotonic()
@@ -446,10 +584,29 @@ class Worker:
             if child.connection.poll(POLL_SECONDS) and self._heard(job, child.connection.recv()):
                 return
 
+    def _fitting(self, job: _Job, child: _Child) -> list[tuple[str, ...]]:
+        """Return messages for the queries that the model of a running job can answer between its chunks."""
+        if job.query or job.progress.state != "encoding":
+            return []
+        messages: list[tuple[str, ...]] = []
+        for query in self._queries:
+            if query.progress.encoder_id == job.progress.encoder_id and query.sent_to is not child:
+                query.sent_to = child
+                messages.append(
+                    ("query", query.progress.job_id, query.progress.encoder_id, query.texts[0], query.dtype)
+                )
+        return messages
+
     def _heard(self, job: _Job, message: Any) -> bool:
         """Take in one message of the child; return whether it was the job's last."""
         match message:
+            case ("progress", Progress() as report) if report.job_id != job.progress.job_id:
+                return False  # of a query that was stopped while it waited in the child
+            case ("answer", job_id, key, text, vector, problem):
+                self._answered(job, job_id, (key, text), vector, problem)
+                return bool(job_id == job.progress.job_id)
             case ("progress", Progress() as report):
+                self._note_loading(job, report)
                 facts = None
                 if report.state == "done":  # the child does not know of vectors kept here from jobs before
                     encoder = encoders.get(report.encoder_id)
@@ -469,10 +626,38 @@ class Worker:
                 return True
         raise ValueError("The encoding process sent a message of an unknown kind.")
 
+    def _answered(
+        self, running: _Job, job_id: str, key: tuple[str, str], vector: Float32 | None, problem: str | None
+    ) -> None:
+        """Take in what a query came to, which may be one that waits while a job runs, or that nobody wants any more."""
+        with self._changed:
+            if vector is not None:
+                vector.flags.writeable = False
+                self._keep_answer(key, vector)
+            job = next((each for each in (running, *self._queries) if each.progress.job_id == job_id), None)
+            if job is not None:
+                if job in self._queries:
+                    self._queries.remove(job)
+                self._finish(job, "failed" if vector is None else "done", problem)
+
+    def _note_loading(self, job: _Job, report: Progress) -> None:
+        """Remember how long a model took to load, so that who waits for it again can be told."""
+        with self._changed:
+            now = time.monotonic()
+            if report.state == "fetching" or (report.state == "loading" and report.bytes_total):
+                job.loading_since = now
+            took = now - job.loading_since
+            if report.state == "encoding" and job.progress.state == "loading" and took > LOADED_SECONDS:
+                self._load_seconds[report.encoder_id] = took
+
     def _bury(self, job: _Job, child: _Child, texts: list[str]) -> None:
         """End a job whose child died, with a sentence that says what is left of it."""
         self._child = None
         code = _end(child)
+        if job.query:
+            with self._changed:
+                self._finish(job, "cancelled" if job.cancelled else "failed", _obituary(code, 0, 1))
+            return
         encoder = encoders.get(job.progress.encoder_id)
         done = len(texts) - len(self._missing(encoder, texts, job.dtype))
         with self._changed:
@@ -536,6 +721,57 @@ def _obituary(code: int, done: int, total: int) -> str:
     return f"The encoding process {what}. {kept}"
 
 
+class _Shelf:
+    """The one model that stays loaded between jobs, in the child."""
+
+    def __init__(self) -> None:
+        self.model: embeddings.Model | None = None
+
+    def holds(self, encoder: Encoder, dtype: str) -> bool:
+        """Return whether the loaded model is the one that is wanted."""
+        return self.model is not None and self.model.encoder == encoder and self.model.device.dtype == dtype
+
+    def load(self, encoder: Encoder, device: Device, on_bytes: OnBytes) -> embeddings.Model:
+        """Return the model, loaded anew if it is another one."""
+        if self.model is None or not self.holds(encoder, device.dtype):
+            self.model = None  # first let go of the old one: two may not fit into memory
+            gc.collect()
+            self.model = embeddings.load(encoder, device, on_bytes)
+        return self.model
+
+
+@dataclass
+class _Inbox:
+    """What the server said and the child has not dealt with yet; reading raises EOFError when the server is gone."""
+
+    connection: Connection
+    messages: deque[Any] = field(default_factory=deque)
+
+    def take(self) -> Any:
+        """Return the next message, waiting for it if there is none."""
+        return self.messages.popleft() if self.messages else self.connection.recv()
+
+    def look(self) -> None:
+        """Take in what has arrived, without waiting."""
+        while self.connection.poll():
+            self.messages.append(self.connection.recv())
+
+    def cancelled(self, job_id: str) -> bool:
+        """Return whether a job is to stop."""
+        self.look()
+        return ("cancel", job_id) in self.messages
+
+    def queries(self, shelf: _Shelf) -> list[Any]:
+        """Take out the queries that the loaded model can answer."""
+        fitting = [
+            message for message in self.messages
+            if message[0] == "query" and shelf.holds(encoders.get(message[2]), message[4])
+        ]  # fmt: skip
+        for message in fitting:
+            self.messages.remove(message)
+        return fitting
+
+
 def serve(fd: int) -> None:
     """Run the child's side: take jobs from the connection until its other end is closed.
 
@@ -546,45 +782,36 @@ def serve(fd: int) -> None:
     with suppress(OSError):  # where memory runs out, the kernel shall take this process, not the server
         Path("/proc/self/oom_score_adj").write_text("500")
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    connection = Connection(fd)
+    inbox, shelf = _Inbox(Connection(fd)), _Shelf()
     store: VectorStore | None = None
-    model: embeddings.Model | None = None
-
-    def load(encoder: Encoder, device: Device, on_bytes: OnBytes) -> embeddings.Model:
-        nonlocal model
-        if model is None or model.encoder != encoder or model.device.dtype != device.dtype:
-            model = None  # first let go of the old one: two may not fit into memory
-            gc.collect()
-            model = embeddings.load(encoder, device, on_bytes)
-        return model
-
     with suppress(EOFError, OSError):
         while True:
-            message = connection.recv()
-            if message[0] == "encode":  # anything else is a cancel that came too late
-                _, job_id, encoder_id, texts, root, chunk_size, dtype = message
-                if store is None or store.root != Path(root):
-                    store = VectorStore(Path(root))
-                _serve_job(connection, job_id, encoder_id, texts, store, chunk_size, dtype, load)
+            match inbox.take():  # anything else is a cancel that came too late
+                case ("encode", job_id, encoder_id, texts, root, chunk_size, dtype):
+                    if store is None or store.root != Path(root):
+                        store = VectorStore(Path(root))
+                    _serve_job(inbox, shelf, job_id, encoder_id, texts, store, chunk_size, dtype)
+                case ("query", _, _, _, _) as query:
+                    _serve_query(inbox, shelf, query)
 
 
 def _serve_job(
-    connection: Connection,
+    inbox: _Inbox,
+    shelf: _Shelf,
     job_id: str,
     encoder_id: str,
     texts: list[str],
     store: VectorStore,
     chunk_size: int,
     dtype: WantedDtype,
-    load: Load,
 ) -> None:
     """Run one job in the child; raise EOFError or ConnectionError when the server is gone."""
-    stopped = False
+    connection = inbox.connection
 
     def should_stop() -> bool:
-        nonlocal stopped
-        while not stopped and connection.poll():
-            stopped = connection.recv() == ("cancel", job_id)
+        stopped = inbox.cancelled(job_id)
+        for query in [] if stopped else inbox.queries(shelf):
+            _serve_query(inbox, shelf, query, quiet=True)
         return stopped
 
     try:
@@ -596,20 +823,55 @@ def _serve_job(
             should_stop=should_stop,
             dtype=dtype,
             chunk_size=chunk_size,
-            load=load,
+            load=shelf.load,
             keep=lambda *chunk: connection.send(("chunk", *chunk)),
             job_id=job_id,
         )
     except (EOFError, ConnectionError):
         raise
     except Exception as error:  # the server is told whatever it is, and the child is ready for the next job
-        known = isinstance(error, EncoderError)
-        if known:
-            log.warning("An encoding job failed: %s", error)
-        else:
-            log.exception("An encoding job failed.")
-        text = str(error) if known else f"Encoding failed: {embeddings.summary(error)}"
-        connection.send(("failed", text))
+        connection.send(("failed", _told_of(error)))
+
+
+def _serve_query(inbox: _Inbox, shelf: _Shelf, query: tuple[Any, ...], quiet: bool = False) -> None:
+    """Answer one query in the child; raise EOFError or ConnectionError when the server is gone.
+
+    `quiet` is for between the chunks of a job, whose progress is what the server follows.
+    """
+    _, job_id, encoder_id, text, dtype = query
+    connection, encoder = inbox.connection, encoders.get(encoder_id)
+    report = Progress(job_id, encoder_id, "loading", 0, 1, 0)
+
+    def on_progress(progress: Progress) -> None:
+        if not quiet:
+            connection.send(("progress", progress))
+
+    vector, problem = None, None
+    try:
+        device = _device(encoder, [text], dtype)
+        on_bytes = _bytes_reporter(report, on_progress, lambda: inbox.cancelled(job_id))
+        if inbox.cancelled(job_id):
+            raise _StoppedError
+        model = shelf.load(encoder, device, on_bytes)
+        on_progress(replace(report, state="encoding"))
+        vector = embeddings.encode(model, [text])[0]
+    except _StoppedError:
+        on_progress(replace(report, state="cancelled"))
+        return
+    except (EOFError, ConnectionError):
+        raise
+    except Exception as error:
+        problem = _told_of(error)
+    connection.send(("answer", job_id, encoders.key(encoder, dtype), text, vector, problem))
+
+
+def _told_of(error: Exception) -> str:
+    """Note an error in the log, and return it as a sentence."""
+    if isinstance(error, EncoderError):
+        log.warning("An encoding job failed: %s", error)
+        return str(error)
+    log.exception("An encoding job failed.")
+    return f"Encoding failed: {embeddings.summary(error)}"
 
 
 if __name__ == "__main__":
