@@ -32,6 +32,7 @@ from core import (
     movies,
     reasons,
     recipes,
+    search,
     sweep,
 )
 from core import analysis as analysis_module
@@ -42,17 +43,18 @@ from core.agreement import Comparison
 from core.analysis import Analysis
 from core.background import Background, OnProgress, ShouldStop, Task
 from core.clustering import FloatArray, Space
-from core.embeddings import Float32
+from core.embeddings import Float32, TfIdf
 from core.encoders import Dtype, Encoder
 from core.health import Sensitivity
 from core.movies import GENRES, Catalogue, Counts, Filters, Options
 from core.reasons import Reason
 from core.recipes import Recipe, Settings
+from core.search import Place, Understood
 from core.sources import SourceError
 from core.stability import Seeds, Stability
 from core.sweep import SweepResult
 from core.vectors import DEFAULT_VECTORS, VectorStore
-from core.worker import Worker
+from core.worker import Progress, Worker
 
 T = TypeVar("T")
 
@@ -373,6 +375,64 @@ def reason(catalogue: Catalogue, settings: Settings, list_id: int) -> Reason | N
     raw = _raw(catalogue, catalogue.fingerprint, catalogue.text, settings.encoder, dtype)
     places = reasons.placed(new, raw, encoder, clustering.centers, settings.standardize)
     return reasons.reason(clustering, list_id, genre_list, places)
+
+
+def understood(catalogue: Catalogue, settings: Settings, query: str) -> Understood | None:
+    """Return which words of a query an encoder without a model knows, None for one with a model."""
+    kind = encoders.get(settings.encoder).kind
+    if kind == "transformer":
+        return None
+    if kind == "multi-hot":
+        return search.genres_in(query, catalogue.genre_lists)
+    known, unknown = _tf_idf(catalogue, catalogue.fingerprint, settings.text).words(query)
+    return Understood(tuple(known), tuple(unknown))
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _tf_idf(_catalogue: Catalogue, fingerprint: str, text: str) -> TfIdf:
+    return _frozen(embeddings.fit_tf_idf(_catalogue.texts))
+
+
+def ask_query(
+    catalogue: Catalogue, settings: Settings, query: str, owner: str, *, retry: bool = False, patience: float = 0.0
+) -> Progress:
+    """Ask the worker for the vector of a query, and return how far it is (`Worker.ask`)."""
+    dtype = dtype_at_hand(catalogue, settings) or "float32"
+    return worker().ask(owner, settings.encoder, query, dtype=dtype, retry=retry, patience=patience)
+
+
+def place_query(catalogue: Catalogue, settings: Settings, query: str) -> Place | None:
+    """Return where a query lies among the documents (`search.place`), None while it has no vector.
+
+    Its vector comes from the memory of the worker's keeper, from the documents' genres, or from the fitted words.
+    """
+    encoder = encoders.get(settings.encoder)
+    dtype = dtype_at_hand(catalogue, settings) or "float32"
+    if encoder.kind == "transformer":
+        vector = worker().answer(encoder.id, query, dtype)
+        if vector is None:
+            return None
+    elif encoder.kind == "multi-hot":
+        vector = reasons.multi_hot([search.genres_in(query, catalogue.genre_lists).text], catalogue.genre_lists)[0]
+    else:
+        vector = _tf_idf(catalogue, catalogue.fingerprint, settings.text).project([query])[0]
+    # What is kept for all is bounded and small: a text that nobody else can ask for without knowing it.
+    return _place(catalogue, catalogue.fingerprint, _space_settings(settings), dtype, query, vector)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _place(
+    _catalogue: Catalogue, fingerprint: str, settings: Settings, dtype: Dtype, query: str, _vector: Float32
+) -> Place:
+    encoder = encoders.get(settings.encoder)
+    needed = encoder.center or settings.standardize
+    known = _raw(_catalogue, fingerprint, _catalogue.text, settings.encoder, dtype) if needed else _vector[None]
+    return _frozen(search.place(_vector, known, encoder, documents(_catalogue, settings), settings.standardize))
+
+
+def place_film(catalogue: Catalogue, settings: Settings, list_id: int) -> Place:
+    """Return where a film's document lies among the others."""
+    return search.place_of(list_id, documents(catalogue, settings))
 
 
 @st.cache_data(max_entries=32, show_spinner="Comparing")

@@ -36,6 +36,10 @@ MEASURES = ("tomatometer", "metascore", "reviews", "runtime", "box_office", "osc
 GROUPINGS = ("countries", "languages", "directors", "writers", "cast")
 KINDS = ("genres", *GROUPINGS, "decades")
 DECADE = "concat(CAST(floor(year / 10) * 10 AS INTEGER), 's')"
+SEARCHED = (
+    "contains(lower(concat_ws(chr(10), title, array_to_string(directors, chr(10)), "
+    'array_to_string("cast", chr(10)))), lower(?))'
+)
 FILM_COLUMNS = (
     *("movie_id", "title", "year", "genres", "tomatometer", "metascore", "reviews", "runtime"),
     *("box_office", "oscars", "directors", "countries", "languages", "certificate"),
@@ -431,10 +435,7 @@ class Catalogue:
             parts.append("year BETWEEN ? AND ?")
             parameters += years
         if search.strip():
-            parts.append(
-                "contains(lower(concat_ws(chr(10), title, array_to_string(directors, chr(10)), "
-                'array_to_string("cast", chr(10)))), lower(?))'
-            )
+            parts.append(SEARCHED)
             parameters.append(search.strip())
         join = ""
         if cluster is not None:
@@ -453,6 +454,29 @@ class Catalogue:
         where, parameters = filters.where()
         return self._table(
             f"SELECT movie_id, list_id FROM movies WHERE list_id IS NOT NULL AND {where} ORDER BY row_id", parameters
+        )
+
+    def count_found(self, search: str, filters: Filters = NO_FILTERS) -> int:
+        """Count the films that `films` finds by a text."""
+        where, parameters = filters.where()
+        table = self._table(
+            f"SELECT count(*) AS n FROM movies WHERE {where} AND {SEARCHED}", [*parameters, search.strip()]
+        )
+        return int(table["n"][0].as_py())
+
+    def titles(self, search: str, filters: Filters = NO_FILTERS, limit: int = 50) -> pd.DataFrame:
+        """Return the films whose title contains a text, taken literally and in any case, at most `limit` of them.
+
+        Columns: movie_id, title, year, directors and genres as text, list_id (missing where there is no genre). Titles
+        that are the text come first, then those that start with it; of these the most reviewed film first.
+        """
+        where, parameters = filters.where()
+        text = search.strip()
+        return self._frame(
+            f"SELECT {', '.join(map(_shown, ('movie_id', 'title', 'year', 'directors', 'genres')))}, list_id "
+            f"FROM movies WHERE {where} AND contains(lower(title), lower(?)) ORDER BY lower(title) = lower(?) DESC, "
+            "starts_with(lower(title), lower(?)) DESC, reviews DESC NULLS LAST, row_id LIMIT ?",
+            [*parameters, text, text, text, limit],
         )
 
     def rows(self, filters: Filters = NO_FILTERS) -> pa.Table:

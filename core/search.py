@@ -23,6 +23,7 @@ IntArray = NDArray[np.int64]
 
 MAX_QUERY = 300  # characters
 NEAREST = 20  # genre lists that are listed
+NAMED = 3  # shared genres that are named; of more, their number says as much
 DECIMALS = 6  # of a cosine: below that, float32 vectors differ by rounding only
 WORD = re.compile(r"\w+")
 JOINERS = "\u200c\u200d"  # which some scripts need inside words
@@ -144,14 +145,15 @@ def cluster_of(found: Place, centers: FloatArray) -> tuple[int, float]:
 
 
 def shared(one: str, other: str) -> tuple[float, str]:
-    """Return the Jaccard similarity of two genre lists, 0 to 1, and what they have in common, in words."""
+    """Return the Jaccard similarity of two genre lists, 0 to 1, and what the other shares with the one, in words."""
     a, b = ([genre for genre in text.split(", ") if genre] for text in (one, other))
     both = [genre for genre in a if genre in b]
     less, more = [genre for genre in a if genre not in b], [genre for genre in b if genre not in a]
     similarity = len(both) / max(len({*a, *b}), 1)
     if not less and not more:
         return similarity, "the same genres"
-    parts = [f"shares {', '.join(both)}" if both else "shares no genre"]
+    named = f"{', '.join(both)} ({len(both)} of {len(a)})" if len(both) <= NAMED else f"{len(both)} of {len(a)} genres"
+    parts = [f"shares {named}" if both else "shares no genre"]
     parts += [f"lacks {', '.join(less)}"] if less else []
     parts += [f"adds {', '.join(more)}"] if more else []
     return similarity, "; ".join(parts)

@@ -45,9 +45,12 @@ def figures(
         {"k": [2, 3, 4], "value": [0.1, 0.2, 0.3], "text": ["0.1"] * 3, "current": [True, False, False]}
     )
     nodes = clusters.assign(k=3, survives=1)[["k", "cluster", "x", "n_movies", "label", "color", "survives"]]
+    near = lists.assign(cosine=0.5, near=lists["list_id"] < 30)
+    mark = {"x": 0.0, "y": 0.1, "cluster": 3, "note": "Your words"}
     lines = nodes.assign(parent_k=2, parent_x=0.5, share_of_child=1.0).drop(columns="survives")
     return {
         "map": lambda part: charts.genre_map(lists[: 50 if part else None], clusters[: 3 if part else None], AXES),
+        "found": lambda part: charts.found_map(near[: 50 if part else None], clusters, mark, AXES),
         "sizes": lambda part: charts.sizes(clusters[: 3 if part else None]),
         "heat map, share": lambda part: charts.genre_heatmap(genres[: 30 if part else None], "share"),
         "heat map, lift": lambda part: charts.genre_heatmap(genres[: 30 if part else None], "lift"),
@@ -59,7 +62,7 @@ def figures(
     }
 
 
-NAMES = ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years", "trends", "over k", "descent"]
+NAMES = ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years", "trends", "over k", "descent", "found"]
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:
@@ -152,7 +155,7 @@ def test_a_click_can_be_picked_up(figures: dict[str, Callable[[bool], Figure]], 
     picked = {
         **{"heat map, share": ["cluster", "genre"], "heat map, lift": ["cluster", "genre"]},
         **{"genres": ["genre"], "years": ["year"], "trends": ["cluster", "year"]},
-        **{"over k": ["k"], "descent": ["k", "cluster"]},
+        **{"over k": ["k"], "descent": ["k", "cluster"], "found": ["cluster", "genre_list"]},
     }
     expected = picked.get(name, ["cluster"])
     assert params["pick"]["select"]["fields"] == expected
@@ -178,6 +181,24 @@ def test_the_map_has_a_bubble_for_each_list_and_a_badge_for_each_cluster(
     assert (
         badges[["x", "y", "text_color"]].to_numpy().tolist() == clusters[["x", "y", "text_color"]].to_numpy().tolist()
     )
+
+
+def test_a_search_is_marked_on_the_map_and_near_lists_stand_out(
+    tables: tuple[pd.DataFrame, pd.DataFrame], figures: dict[str, Callable[[bool], Figure]]
+) -> None:
+    rows = figures["found"](False).data
+    (mark,) = rows[rows["query"]].to_dict("records")
+    label = tables[1]["label"].iloc[3]
+    assert (mark["x"], mark["y"], mark["cluster"], mark["label"], mark["note"]) == (0.0, 0.1, 3, label, "Your words")
+    bubbles = rows[~rows["query"]]
+    assert len(bubbles) == 1187
+    near = bubbles["near"].astype(bool)
+    assert near.sum() == 30
+    assert bubbles.loc[near, "strength"].min() > bubbles.loc[~near, "strength"].max()
+    assert bubbles.loc[near, "depth"].min() > bubbles.loc[~near, "depth"].max()  # drawn later, so on top
+    nowhere = {"x": 0.0, "y": 0.0, "cluster": -1, "note": "Your words"}
+    figure = charts.found_map(tables[0].assign(cosine=0.5, near=False), tables[1], nowhere, AXES)
+    assert figure.data["label"].iloc[-1] == "none"
 
 
 def test_the_axes_of_the_map_are_named_by_the_page(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:

@@ -9,6 +9,7 @@ from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
 from core.charts.figure import Figure
+from core.charts.find import found_map
 from core.charts.overview import AXES, MOST_MARKS, genre_heatmap, genre_map, sizes
 from core.charts.trends import trends
 
@@ -19,6 +20,7 @@ __all__ = [
     "agreement_matrix",
     "cluster_colors",
     "flow",
+    "found_map",
     "genre_heatmap",
     "genre_lifts",
     "genre_map",

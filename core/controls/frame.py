@@ -80,6 +80,13 @@ def navigation() -> st.Page:
                 help="How the clusters came and went over the years.",
             ),
             st.Page(
+                PAGES / "find.py",
+                title="Find",
+                icon=":material/search:",
+                url_path="find",
+                help="What is near to your own words, or to a film.",
+            ),
+            st.Page(
                 PAGES / "films.py",
                 title="Films",
                 icon=":material/movie:",

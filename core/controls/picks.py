@@ -62,27 +62,37 @@ def label(analysis: Analysis, cluster: int) -> str:
     return f"{cluster} {analysis.names[cluster].text}"
 
 
-def link_to_cluster(view: View, cluster: int, genre: str | None = None, year: int | None = None) -> None:
-    """Draw a link to a cluster's page, with a genre or a year chosen there if one is given."""
+def link_to_cluster(
+    view: View, cluster: int, genre: str | None = None, year: int | None = None, genre_list: str | None = None
+) -> None:
+    """Draw a link to a cluster's page, with a genre, a year or a genre list chosen there if one is given."""
     text = f"Open cluster {cluster}: {plain(view.analysis.names[cluster].text)}"
     if genre:
         text += f", films with {plain(genre)}"
     if year is not None:
         text += f", films of {year}"
+    if genre_list:
+        text += f", films with exactly {plain(genre_list)}"
     # An empty parameter clears what was chosen on that page before.
-    chosen = {"with": genre or "", "year": "" if year is None else str(year), "list": "", "find": ""}
+    chosen = {"with": genre or "", "year": "" if year is None else str(year), "list": genre_list or "", "find": ""}
     st.page_link(
         PAGES / "cluster.py", label=text, icon=":material/zoom_in:", query_params={"cluster": str(cluster), **chosen}
     )
 
 
-def remember_pick(source: str, cluster: int | None, genre: str | None = None, year: int | None = None) -> None:
+def remember_pick(
+    source: str,
+    cluster: int | None,
+    genre: str | None = None,
+    year: int | None = None,
+    genre_list: str | None = None,
+) -> None:
     """Keep the cluster that was picked in a chart or table, so that the way to it is shown beside that one.
 
     It is kept with the settings it was picked under: under others its number means another cluster.
     """
     settings = st.session_state["settings"]
-    st.session_state["picked"] = None if cluster is None else (source, settings, cluster, genre, year)
+    st.session_state["picked"] = None if cluster is None else (source, settings, cluster, genre, year, genre_list)
 
 
 def show_pick(view: View, source: str) -> None:
@@ -209,8 +219,13 @@ def searched_films(view: View, search: str | None, only_without_genres: bool) ->
     films = view.catalogue.films(search=search or "", filters=view.settings.filters)
     if only_without_genres:
         films = films[films["list_id"].isna()]
+    return with_clusters(view, films).reset_index(drop=True)
+
+
+def with_clusters(view: View, films: pd.DataFrame) -> pd.DataFrame:
+    """Return films (with list_id) with the number and the name of their cluster, if they have one."""
     names = [name.text for name in view.analysis.names]
     cluster = films["list_id"].map(pd.Series(view.analysis.clustering.labels)).astype("Int64")
     films.insert(4, "cluster", cluster)
     films.insert(5, "cluster_name", cluster.map(dict(enumerate(names))))
-    return films.reset_index(drop=True)
+    return films

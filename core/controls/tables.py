@@ -159,6 +159,8 @@ def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> i
             "title": st.column_config.TextColumn("Title", width="medium", pinned=True),
             "year": number("Year", format="%d", width="small"),
             "genres": st.column_config.TextColumn("Genres", width="medium"),
+            "cosine": number("Cosine", format="%.3f", width="small"),
+            "why": st.column_config.TextColumn("Why", width="medium"),
             "cluster": number("Cluster", width="small"),
             "cluster_name": st.column_config.TextColumn("Cluster name"),
             "tomatometer": number("Tomatometer (%)", width="small"),

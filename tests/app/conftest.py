@@ -34,6 +34,7 @@ TITLES = {
     "cluster": "One cluster",
     "compare": "A against B",
     "trends": "Trends",
+    "find": "Find",
     "films": "Films",
     "encoders": "Encoders",
     "compare_encoders": "Compare encoders",

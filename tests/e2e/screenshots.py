@@ -11,6 +11,7 @@ from tests.e2e.conftest import CHROMIUM, FLAGS, ROOT, Server, settle
 PAGES = {
     "overview": "/?k=12",
     "cluster": "/cluster?k=12&cluster=1&with=Comedy",
+    "find": "/find?k=12&q=haunted+house+comedy",
     "films": "/films?search=alien",
     "encoders": "/encoders",
     "compare": "/compare?k=12&a=6&b=4",
