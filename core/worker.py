@@ -468,6 +468,7 @@ class Worker:
             self._drop(next(iter(self._asked)))
             self._asked.popitem(last=False)
         if answer in self._answers:
+            self._answers.move_to_end(answer)
             self._finish(job, "done")
         elif len(self._queries) >= QUERIES_WAITING:
             self._finish(job, "failed", "Too many people search at this moment. Try again in a minute.")

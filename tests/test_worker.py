@@ -62,6 +62,14 @@ def until(worker: Worker, job_id: str, ready: Callable[[Progress], bool], second
     return progress
 
 
+def asked(worker: Worker, owner: str, text: str, encoder: str = DEFAULT_ENCODER, seconds: float = 90) -> Progress:
+    """Ask for a query until it comes to an end."""
+    limit = time.monotonic() + seconds
+    while not finished(progress := worker.ask(owner, encoder, text, patience=0.05)):
+        assert time.monotonic() < limit, progress
+    return progress
+
+
 def finished(progress: Progress) -> bool:
     return progress.state in ("done", "cancelled", "failed")
 
@@ -152,6 +160,41 @@ def test_the_queue_and_cancelling(shared: tuple[Worker, VectorStore]) -> None:
     assert kept >= cancelled.done
     worker.cancel(first)  # too late, and no harm
     assert worker.progress(first) == cancelled
+
+
+def test_a_query_is_answered_and_nothing_of_it_is_stored(shared: tuple[Worker, VectorStore], model: Model) -> None:
+    worker, store = shared
+    before = sorted(store.root.rglob("*"))
+    text = "haunted house comedy"
+    assert worker.answer(DEFAULT_ENCODER, text) is None
+    done = asked(worker, "me", text)
+    assert done.state == "done"
+    found = worker.answer(DEFAULT_ENCODER, text)
+    assert np.abs(found - embeddings.encode(model, [text])[0]).max() < 1e-5
+    assert not found.flags.writeable
+    assert store.missing(KEY, [text]) == [text]
+    assert sorted(store.root.rglob("*")) == before
+    assert not store.in_memory(KEY)
+    # Who asks the same is answered at once, by another job.
+    again = worker.ask("somebody else", DEFAULT_ENCODER, text)
+    assert again.state == "done"
+    assert again.job_id != done.job_id
+    assert worker.ask("me", DEFAULT_ENCODER, text).job_id == done.job_id
+
+
+def test_a_query_goes_between_the_chunks_of_a_long_job(shared: tuple[Worker, VectorStore], model: Model) -> None:
+    worker, _ = shared
+    running = worker.submit(DEFAULT_ENCODER, [f"long {number}" for number in range(5000)])
+    until(worker, running, lambda progress: progress.done >= 16)
+    for text in ("one", "another one"):
+        assert asked(worker, "me", text).state == "done"
+        found = worker.answer(DEFAULT_ENCODER, text)
+        assert np.abs(found - embeddings.encode(model, [text])[0]).max() < 1e-5
+    middle = worker.progress(running)
+    assert (middle.state, middle.total) == ("encoding", 5000)
+    assert 16 <= middle.done < 5000
+    worker.cancel(running)
+    assert until(worker, running, finished).state == "cancelled"
 
 
 def test_killed_in_the_middle_and_started_again(
@@ -406,6 +449,151 @@ def test_many_threads_ask_for_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     popular.close()
     assert len(jobs) == 20
     assert len(set(jobs)) == 1
+
+
+# Queries, with a child of our own making. It notes in a file what it gets, and answers a query with its length.
+
+ANSWERS = """
+import numpy as np
+from pathlib import Path
+from core.worker import Progress
+told = Path(os.environ["TOLD"])
+while True:
+    with told.open("a") as file:
+        print(*[str(part) for part in message[:4]], sep="|", file=file)
+    if message[0] == "query":
+        if message[3] == "die":
+            os.kill(os.getpid(), 9)
+        if message[3] == "refuse":
+            connection.send(("answer", message[1], "key", message[3], None, "No."))
+        elif message[3] != "slow":
+            vector = np.full(3, len(message[3]), "f4")
+            connection.send(("answer", message[1], os.environ["KEY"], message[3], vector, None))
+    elif message[0] == "encode":
+        connection.send(("progress", Progress(message[1], message[2], "encoding", 1, 9, 0, 1.0, 40.0)))
+        if "end" in message[3]:
+            connection.send(("failed", "End."))
+    elif message[0] == "cancel":
+        connection.send(("progress", Progress(message[1], "any", "cancelled", 0, 1, 0)))
+    message = connection.recv()
+"""
+
+
+@pytest.fixture
+def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Worker, Path]]:
+    """A worker with such a child, and the file of what that got: kind, job, encoder, text."""
+    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
+    monkeypatch.setenv("KEY", KEY)
+    stand_in(monkeypatch, ANSWERS)
+    answering = Worker(VectorStore(tmp_path / "vectors"))
+    yield answering, tmp_path / "told"
+    answering.close()
+
+
+def test_queries_go_first_but_not_for_ever(answering: tuple[Worker, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_, told = answering
+    monkeypatch.setattr(worker, "QUERIES_IN_A_ROW", 2)
+    holding = worker_.submit("bert-base-uncased", ["hold"])
+    until(worker_, holding, lambda progress: progress.state == "encoding")
+    waiting = worker_.submit(DEFAULT_ENCODER, ["end"])
+    for number in range(4):
+        progress = worker_.ask(f"visitor {number}", DEFAULT_ENCODER, f"query {number}")
+        # It waits for the running job alone, which says how long that takes.
+        assert (progress.state, progress.position, progress.seconds_left) == ("queued", number + 1, 40.0)
+    worker_.cancel(holding)
+    for number in range(4):
+        assert asked(worker_, f"visitor {number}", f"query {number}").state == "done"
+    until(worker_, waiting, lambda progress: progress.state == "failed" or finished(progress))
+    order = [line.split("|")[3] for line in told.read_text().splitlines() if line.startswith(("query", "encode"))]
+    assert order == ["['hold']", "query 0", "query 1", "['end']", "query 2", "query 3"]
+    assert worker_.answer(DEFAULT_ENCODER, "query 3").tolist() == [7, 7, 7]
+
+
+def test_a_visitor_has_one_query(answering: tuple[Worker, Path]) -> None:
+    worker_, told = answering
+    first = worker_.ask("me", DEFAULT_ENCODER, "slow", patience=0.2)
+    assert first.state in ("queued", "loading")
+    assert worker_.ask("me", DEFAULT_ENCODER, "slow").job_id == first.job_id
+    other = worker_.ask("you", DEFAULT_ENCODER, "you")
+    assert (other.state, other.position) == ("queued", 1)
+    worker_.drop("you")
+    stopped = worker_.ask("you", DEFAULT_ENCODER, "you")  # asked again after it was stopped
+    assert stopped.job_id != other.job_id
+    done = asked(worker_, "me", "short")  # in the place of the slow one, which is stopped though it runs
+    assert done.state == "done"
+    assert worker_.answer(DEFAULT_ENCODER, "slow") is None
+    assert asked(worker_, "you", "you").state == "done"
+    assert [line.split("|")[0] for line in told.read_text().splitlines()] == ["query", "cancel", "query", "query"]
+    worker_.drop("nobody")
+
+
+def test_a_query_that_fails_is_not_asked_over_and_over(answering: tuple[Worker, Path]) -> None:
+    worker_, told = answering
+    failed = asked(worker_, "me", "refuse")
+    assert (failed.state, failed.message) == ("failed", "No.")
+    assert worker_.ask("me", DEFAULT_ENCODER, "refuse") == failed
+    assert worker_.ask("me", DEFAULT_ENCODER, "refuse", retry=True).job_id != failed.job_id
+    assert asked(worker_, "me", "refuse").state == "failed"
+    dead = asked(worker_, "me", "die")
+    assert dead.message.endswith("because memory ran out. Nothing was finished before that; try again.")
+    assert asked(worker_, "me", "fine").state == "done"  # by a new child
+    assert len(told.read_text().splitlines()) == 4
+
+
+def test_what_is_kept_of_queries_is_bounded(answering: tuple[Worker, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_, _ = answering
+    monkeypatch.setattr(worker, "ANSWERS_KEPT", 2)
+    monkeypatch.setattr(worker, "ASKERS_KEPT", 3)
+    monkeypatch.setattr(worker, "QUERIES_WAITING", 2)
+    for owner, text in enumerate(("a", "bb", "a", "ccc")):
+        assert asked(worker_, str(owner), text).state == "done"
+    # The two that were asked for last, and "a" was asked for after "bb".
+    assert [worker_.answer(DEFAULT_ENCODER, text) is None for text in ("a", "bb", "ccc")] == [False, True, False]
+    assert len(worker_._jobs) == 0  # what is asked is no job that others could ask about
+    assert not any(job.texts for job in worker_._asked.values())  # and is not remembered
+    assert list(worker_._asked) == ["1", "2", "3"]
+    with pytest.raises(ValueError, match=r"Multi-hot .* needs no encoding"):
+        worker_.ask("x", BASELINE, "Drama")
+
+
+def test_too_many_queries(answering: tuple[Worker, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_, _ = answering
+    monkeypatch.setattr(worker, "QUERIES_WAITING", 2)
+    limit = time.monotonic() + 30
+    while worker_.ask("x", DEFAULT_ENCODER, "slow").state != "loading":
+        assert time.monotonic() < limit
+    assert [worker_.ask(visitor, DEFAULT_ENCODER, visitor).state for visitor in "yzw"] == ["queued", "queued", "failed"]
+    assert "Too many people search" in worker_.ask("w", DEFAULT_ENCODER, "w").message
+    worker_.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        worker_.ask("x", DEFAULT_ENCODER, "slow")
+
+
+def test_how_long_a_model_takes_to_load_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(
+        monkeypatch,
+        """
+from core.worker import Progress
+while True:
+    report = Progress(message[1], message[2], "loading", 0, 1, 0)
+    connection.send(("progress", report))
+    time.sleep(0.5)
+    connection.send(("progress", Progress(message[1], message[2], "encoding", 0, 1, 0)))
+    connection.send(("answer", message[1], "key", message[3], None, "No."))
+    message = connection.recv()
+""",
+    )
+    slow = Worker(VectorStore(tmp_path))
+    try:
+        assert asked(slow, "me", "first").state == "failed"
+        assert slow._load_seconds[DEFAULT_ENCODER] > 0.3
+        slow._load_seconds[DEFAULT_ENCODER] = 50.0
+        limit = time.monotonic() + 30
+        while (progress := slow.ask("me", DEFAULT_ENCODER, "second")).state != "loading":
+            assert time.monotonic() < limit
+        assert 40 < progress.seconds_left <= 50
+    finally:
+        slow.close()
 
 
 # The part that the child and the command line share, in this process.
