@@ -767,3 +767,34 @@ def test_six_threads_get_the_same_answers_as_one(catalogue: Catalogue, labels: I
     assert len({*alone}) > 15
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(ask, seeds)) == alone
+
+
+@pytest.mark.parametrize("search", ["alien", "the", "%", "'", "ÉTÉ", "", "  Alien ", "no such title at all"])
+@pytest.mark.parametrize("filters", [Filters(), Filters(years=(1970, 1989), min_reviews=5)])
+def test_titles(catalogue: Catalogue, plain_films: list[dict[str, Any]], search: str, filters: Filters) -> None:
+    text = search.strip().lower()
+    inside = [
+        film for film in plain_films
+        if filters == Filters() or (1970 <= film["year"] <= 1989 and (film["reviews"] or 0) >= 5)
+    ]  # fmt: skip
+    wanted = [film for film in inside if text in film["title"].lower()]
+    wanted.sort(
+        key=lambda film: (
+            film["title"].lower() != text,
+            not film["title"].lower().startswith(text),
+            -(film["reviews"] if film["reviews"] is not None else -1),
+        )
+    )
+    found = catalogue.titles(search, filters, limit=30)
+    assert found["movie_id"].tolist() == [film["movie_id"] for film in wanted[:30]]
+    for film, row in zip(wanted, found.to_dict("records"), strict=False):
+        assert (row["title"], row["year"]) == (film["title"], film["year"])
+        assert row["directors"] == ", ".join(film["directors"])
+        known = None if pd.isna(row["list_id"]) else catalogue.genre_lists[int(row["list_id"])]
+        assert known == film["genre_list"]
+
+
+@pytest.mark.parametrize("search", ["scorsese", "the", "%", "qqqqqqqq"])
+def test_counting_what_is_found(catalogue: Catalogue, search: str) -> None:
+    for filters in (Filters(), Filters(genres=("Drama",))):
+        assert catalogue.count_found(search, filters) == len(catalogue.films(search=search, filters=filters))
