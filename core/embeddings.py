@@ -226,7 +226,7 @@ def fit_tf_idf(texts: Sequence[str]) -> TfIdf:
     if not vocabulary:
         return TfIdf(np.zeros((len(texts), 1), dtype=np.float32), (), np.zeros(0), np.zeros((0, 1)))
     components = min(SVD_COMPONENTS, len(texts) - 1, len(vocabulary) - 1)
-    if len(vocabulary) * len(texts) > SMALL_MATRIX:
+    if components >= 1 and len(vocabulary) * len(texts) > SMALL_MATRIX:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 

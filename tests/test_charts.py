@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import analysis, charts, clustering, explain
+from core import agreement, analysis, charts, clustering, diagnostics, explain
 from core.analysis import Analysis
 from core.charts import Figure, colors
 from core.clustering import Space
@@ -48,7 +48,22 @@ def figures(
     near = lists.assign(cosine=0.5, near=lists["list_id"] < 30)
     mark = {"x": 0.0, "y": 0.1, "cluster": 3, "note": "Your words"}
     lines = nodes.assign(parent_k=2, parent_x=0.5, share_of_child=1.0).drop(columns="survives")
+    shared = diagnostics.overlap(analysed.weights, analysed.clustering.labels, analysed.clustering.labels % 5)
+    flows = agreement.flows(shared, agreement.match(shared))
+    fives = clusters[:5].assign(n_movies=shared.sum(axis=0))
+    pairs = pd.DataFrame(
+        {"one": list("aabb"), "other": list("abab"), "AMI": [1, 0.2, -0.1, 1], "ARI": [1, 0.3, 0.3, 1]}
+    )
+    pairs = pairs.assign(place_one=[0, 0, 1, 1], place_other=[0, 1, 0, 1])
+    both = lists.assign(x_a=lists["x"], y_a=lists["y"], x_b=-lists["x"], y_b=lists["y"], label_a="A", label_b="B")
+    both = charts.side_by_side(both.assign(color_a="#aa3311", color_b="#3366cc"))
     return {
+        "agreement, AMI": lambda part: charts.agreement_matrix(pairs[: 2 if part else None], "AMI"),
+        "agreement, ARI": lambda part: charts.agreement_matrix(pairs[: 2 if part else None], "ARI"),
+        "flow": lambda part: charts.flow(
+            flows[flows["a"] < (3 if part else 99)], clusters[: 3 if part else None], fives
+        ),
+        "two maps": lambda part: charts.two_maps(both[: 9 if part else None], ("x", "y") if part else ("a", "b")),
         "map": lambda part: charts.genre_map(lists[: 50 if part else None], clusters[: 3 if part else None], AXES),
         "found": lambda part: charts.found_map(near[: 50 if part else None], clusters, mark, AXES),
         "sizes": lambda part: charts.sizes(clusters[: 3 if part else None]),
@@ -62,7 +77,9 @@ def figures(
     }
 
 
-NAMES = ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years", "trends", "over k", "descent", "found"]
+NAMES = ["agreement, AMI", "agreement, ARI", "flow", "two maps"]
+NAMES += ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years", "trends", "over k", "descent"]
+NAMES += ["found"]
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:
@@ -155,14 +172,42 @@ def test_a_click_can_be_picked_up(figures: dict[str, Callable[[bool], Figure]], 
     picked = {
         **{"heat map, share": ["cluster", "genre"], "heat map, lift": ["cluster", "genre"]},
         **{"genres": ["genre"], "years": ["year"], "trends": ["cluster", "year"]},
-        **{"over k": ["k"], "descent": ["k", "cluster"], "found": ["cluster", "genre_list"]},
+        **{"over k": ["k"], "descent": ["k", "cluster"], "flow": ["a", "b"], "two maps": ["list_id"]},
+        **{"agreement, AMI": ["one", "other"], "agreement, ARI": ["one", "other"]},
+        "found": ["cluster", "genre_list"],
     }
     expected = picked.get(name, ["cluster"])
     assert params["pick"]["select"]["fields"] == expected
     assert params["pick"]["select"]["type"] == "point"
-    assert ("brush" in params) == (name == "map")
-    conditions = [part["condition"]["param"] for part in parts(spec) if "param" in part.get("condition", {})]
+    assert ("brush" in params) == (name in ("map", "two maps"))
+    conditions = [part["param"] for part in parts(spec) if "param" in part]
     assert {*conditions} == (set() if name == "over k" else {"pick"})  # there a column marks the k of the page
+
+
+def test_ribbons_join_bars_of_the_same_height(figures: dict[str, Callable[[bool], Figure]]) -> None:
+    rows = figures["flow"](False).data
+    ribbons, bars = rows[~rows["node"]], rows[rows["node"]]
+    for side, x in (("a", 0.0), ("b", 1.0)):
+        ends = ribbons[ribbons["x"] == x].sort_values([side, "low"])
+        for cluster, mine in ends.groupby(side):
+            (bar,) = bars[bars[side] == cluster].to_dict("records")
+            # One lies upon the other, from one end of the bar to the other.
+            edges = [bar["low"], *mine["high"]]
+            assert mine["low"].tolist() == pytest.approx(edges[:-1])
+            assert edges[-1] == pytest.approx(bar["high"])
+    widths = (ribbons["high"] - ribbons["low"]).groupby(ribbons["flow"])
+    assert (widths.max() - widths.min()).abs().max() < 1e-12
+    named = bars["label"] != ""
+    assert (bars["high"] - bars["low"])[named].min() >= 0.018
+
+
+def test_two_maps_do_not_overlap(figures: dict[str, Callable[[bool], Figure]]) -> None:
+    rows = figures["two maps"](False).data
+    lists = rows[rows["heading"].isna()]
+    assert lists["x_a"].between(0, 1).all()
+    assert lists["x_b"].min() > 1
+    assert lists["y_b"].between(0, 1).all()
+    assert rows["heading"].dropna().tolist() == ["A: a", "B: b"]
 
 
 def test_the_map_has_a_bubble_for_each_list_and_a_badge_for_each_cluster(

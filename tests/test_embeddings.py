@@ -308,3 +308,12 @@ def test_errors_are_summed_up_in_one_sentence() -> None:
     assert embeddings.summary(ValueError("\nFirst line.\nSecond")) == "ValueError: First line."
     assert embeddings.summary(KeyError()) == "KeyError."
     assert len(embeddings.summary(ValueError("long " * 100))) < 210
+
+
+def test_tf_idf_by_numpy_is_that_of_scikit_learn(genre_lists: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [*genre_lists, "", "X", "drama Drama DRAMA, Ärger"]
+    ours = embeddings.tf_idf(texts)
+    monkeypatch.setattr(embeddings, "SMALL_MATRIX", 0)
+    theirs = embeddings.tf_idf(texts)
+    assert ours.shape == theirs.shape
+    assert ours @ ours.T == pytest.approx(theirs @ theirs.T, abs=1e-5)

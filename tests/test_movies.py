@@ -798,3 +798,15 @@ def test_titles(catalogue: Catalogue, plain_films: list[dict[str, Any]], search:
 def test_counting_what_is_found(catalogue: Catalogue, search: str) -> None:
     for filters in (Filters(), Filters(genres=("Drama",))):
         assert catalogue.count_found(search, filters) == len(catalogue.films(search=search, filters=filters))
+
+
+def test_first_genres_are_those_a_film_names_first(catalogue: Catalogue, plain_films: list[dict[str, Any]]) -> None:
+    filters = Filters(years=(1980, 1999), genres=("Comedy",))
+    found = catalogue.first_genres(filters)
+    expected: Counter[tuple[str, str]] = Counter(
+        (film["genre_list"], film["genres"][0])
+        for film in plain_films
+        if film["genre_list"] and 1980 <= film["year"] <= 1999 and "Comedy" in film["genres"]
+    )
+    assert {(catalogue.genre_lists[row.list_id], row.genre): row.n_movies for row in found.itertuples()} == expected
+    assert any(genre != genre_list.split(", ")[0] for genre_list, genre in expected)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from core import clustering, stability
+from core import clustering, diagnostics, explain, stability
 from core.clustering import Clustering, Space
+from core.movies import Catalogue
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -239,3 +240,17 @@ def test_seed_agreement_where_the_seed_does_not_matter_or_too_few_were_made() ->
     assert stability.seed_agreement(space, weights, 3, n_seeds=3) == 1
     assert np.isnan(stability.seed_agreement(space, weights, 3, should_stop=lambda: True))
     assert np.isnan(stability.seed_agreement(space, whole([0, 0, 0]), 3, n_seeds=3))
+
+
+def test_over_seeds_is_the_same_agreement_and_each_seeds_coherence(
+    documents: Space, weights: IntArray, catalogue: Catalogue
+) -> None:
+    matrix = explain.membership(catalogue.genre_lists)[0]
+    seen: list[tuple[int, int]] = []
+    found = stability.over_seeds(
+        documents, weights, 5, matrix, n_seeds=3, n_init=2, on_progress=lambda done, total: seen.append((done, total))
+    )
+    assert found.agreement == stability.seed_agreement(documents, weights, 5, n_seeds=3, n_init=2)
+    labels = [clustering.fit(documents, weights, 5, seed, 2).labels for seed in range(3)]
+    assert found.coherence.tolist() == [diagnostics.coherence(matrix, weights, each).overall for each in labels]
+    assert seen == [(1, 3), (2, 3), (3, 3)]

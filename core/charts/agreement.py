@@ -164,20 +164,25 @@ def _flow() -> dict[str, Any]:
         "x:Q", title="Encoder A on the left, encoder B on the right", axis=hidden, scale=alt.Scale(domain=[-0.52, 1.48])
     )
     down = alt.Y("low:Q", title="Films", axis=hidden, scale=alt.Scale(reverse=True, nice=False, zero=False))
-    base = alt.Chart().encode(x=across, y=down, color=alt.Color("color:N", scale=None), tooltip=tooltip)
+    base = alt.Chart().encode(x=across, y=down, tooltip=tooltip)
+    color = alt.Color("color:N", scale=None)
     ribbons = (
         base.transform_filter("!datum.node")
         .mark_area(interpolate="monotone", line=False)
-        .encode(y2="high:Q", detail="flow:N", opacity=alt.OpacityValue(0.07, condition={"test": chosen, "value": 0.5}))
+        .encode(
+            y2="high:Q",
+            detail="flow:N",
+            color=color,
+            opacity=alt.OpacityValue(0.07, condition={"test": chosen, "value": 0.5}),
+        )
         .add_params(pick)
     )
     nodes = base.transform_filter("datum.node")
-    bars = nodes.mark_rect(stroke=GREY, strokeWidth=0.5).encode(x2="x2:Q", y2="high:Q").add_params(pick)
+    bars = nodes.mark_rect(stroke=GREY, strokeWidth=0.5).encode(x2="x2:Q", y2="high:Q", color=color).add_params(pick)
     names = nodes.mark_text(align="left", baseline="middle", color=GREY, limit=200, fontSize=12).encode(
         x=alt.X("label_x:Q", title="Encoder A on the left, encoder B on the right"),
         y=alt.Y("label_y:Q", title="Films"),
         text="label:N",
-        color=alt.value(GREY),
     )
     title = "Where the films of A's clusters are in B"
     return specification(alt.LayerChart(layer=[ribbons, bars, names], height=FLOW_HEIGHT, title=title, usermeta=CANVAS))

@@ -14,6 +14,7 @@ PAGES = {
     "find": "/find?k=12&q=haunted+house+comedy",
     "films": "/films?search=alien",
     "encoders": "/encoders",
+    "compare_encoders": "/compare_encoders?k=12",
     "compare": "/compare?k=12&a=6&b=4",
     "trends": "/trends?k=12",
 }
