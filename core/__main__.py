@@ -96,8 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     embed.set_defaults(run=_embed)
     for command in (cluster, embed):
         command.add_argument(
-            "--movies", type=Path, help="a .parquet, .csv or .duckdb file instead of the shipped films"
+            "--movies",
+            type=Path,
+            help="films instead of the shipped ones: .parquet (also a folder or pattern), .duckdb, .csv, .tsv, .json, "
+            ".jsonl, the last four also in .gz; known shapes are recognised",
         )
+        command.add_argument("--query", help="a DuckDB query whose rows are the films")
         command.add_argument("--encoder", help=f"see: python -m core encoders ({encoders.DEFAULT_ENCODER})")
         command.add_argument("--text", help="what is encoded: genres, “title and genres”, or a column (genres)")
         command.add_argument("--dtype", choices=("auto", *encoders.DTYPES), help="number format (auto)")
@@ -292,8 +296,14 @@ def _files(encoder: Encoder) -> str:
 
 
 def _open(options: argparse.Namespace, settings: Settings) -> Catalogue:
-    chosen = options.movies or os.environ.get("GENRESCOPE_MOVIES") or movies.SHIPPED
-    return movies.open_catalogue(Path(chosen).expanduser()).by(settings.text)
+    """Open the catalogue that is asked for, and say what was understood of it; what the command says comes first."""
+    asked = options.movies or options.query
+    chosen = options.movies if asked else os.environ.get("GENRESCOPE_MOVIES")
+    query = options.query if asked else os.environ.get("GENRESCOPE_QUERY")
+    catalogue = movies.open_catalogue(Path(chosen).expanduser() if chosen else None, query=query or None)
+    for note in catalogue.notes:
+        print(f"genrescope: {note}", file=sys.stderr)
+    return catalogue.by(settings.text)
 
 
 def _vectors(catalogue: Catalogue, encoder: Encoder, dtype: WantedDtype) -> tuple[Float32, dict[str, str]]:

@@ -86,6 +86,12 @@ class Background:
             if self._wants.get(owner, unless) != unless:
                 self._want(owner, unless)
 
+    def forget(self, part: Hashable) -> None:
+        """Drop every task whose key is a tuple with this part, its result included, and stop those that run."""
+        with self._changed:
+            for key in [key for key in self._wishes if isinstance(key, tuple) and part in key]:
+                del self._wishes[key]  # a running one notices that it is gone
+
     # What follows runs under the lock.
 
     def _want(self, owner: Hashable, key: Hashable) -> None:

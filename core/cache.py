@@ -6,19 +6,21 @@ by sample. Shared arrays are read-only. What is passed with a leading underscore
 
 import atexit
 import dataclasses
+import functools
 import importlib
 import os
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
 from streamlit.errors import StreamlitSecretNotFoundError
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core import (
     agreement,
@@ -29,10 +31,12 @@ from core import (
     encoders,
     explain,
     health,
+    inventory,
     movies,
     reasons,
     recipes,
     search,
+    sources,
     sweep,
 )
 from core import analysis as analysis_module
@@ -50,13 +54,15 @@ from core.movies import GENRES, Catalogue, Counts, Filters, Options
 from core.reasons import Reason
 from core.recipes import Recipe, Settings
 from core.search import Place, Understood
-from core.sources import SourceError
+from core.sources import Limits, SourceError
 from core.stability import Seeds, Stability
 from core.sweep import SweepResult
+from core.uploads import OwnFilms
 from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Progress, Worker
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
@@ -77,22 +83,87 @@ def setting(name: str) -> str | None:
 
 
 def catalogue() -> Catalogue:
-    """Return the catalogue, opened anew when its file has changed. Raises SourceError."""
-    path = Path(setting("GENRESCOPE_MOVIES") or movies.SHIPPED)
+    """Return the catalogue of this visit: the visitor's own films if they use any, else those of the server.
+
+    Raises SourceError.
+    """
+    own = own_films()
+    return own.catalogue if own is not None and own.in_use else server_catalogue()
+
+
+def own_films() -> OwnFilms | None:
+    """Return the films that this visitor brought, None if they brought none."""
+    own = st.session_state.get("own_films")
+    return own if isinstance(own, OwnFilms) else None
+
+
+def server_catalogue() -> Catalogue:
+    """Return the catalogue of the server, opened anew when its file has changed. Raises SourceError.
+
+    A query has no file to look at: it is asked once, and again when the server starts anew.
+    """
+    query, chosen = setting("GENRESCOPE_QUERY"), setting("GENRESCOPE_MOVIES")
+    path = Path(chosen or movies.SHIPPED)
     try:
         path = path.expanduser()
-        stamp = (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
-        return _catalogue(path, stamp)
+        stamp = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in sources.files(path))
+        return _catalogue(None if query and not chosen else path, query, stamp)
     except (OSError, RuntimeError) as error:  # no right to look into its folder, a name too long, no such home
         why = error.strerror if isinstance(error, OSError) else error
         raise SourceError(f"The catalogue {path.name} cannot be read: {why}. Check GENRESCOPE_MOVIES.") from error
 
 
 @st.cache_resource(max_entries=2, show_spinner="Opening the catalogue")
-def _catalogue(path: Path, stamp: tuple[int, int] | None) -> Catalogue:
+def _catalogue(path: Path | None, query: str | None, stamp: tuple[tuple[int, int], ...]) -> Catalogue:
     # The charts need Altair, a quarter of a second to import: time enough while DuckDB reads the films.
     threading.Thread(target=importlib.import_module, args=("altair",), daemon=True).start()
-    return movies.open_catalogue(path)
+    return movies.open_catalogue(path, query=query)
+
+
+def uploads_are_on() -> bool:
+    """Tell whether visitors may bring their own films."""
+    return (setting("GENRESCOPE_UPLOADS") or "on").strip().lower() != "off"
+
+
+def upload_limits() -> Limits:
+    """Return how much of an upload is read at most. Raises SourceError for a setting that is no number."""
+    return sources.limits(setting, sources.UPLOAD_LIMITS)
+
+
+def forget_own_films() -> None:
+    """Drop all that this session's caches hold of its own films."""
+    for cached in _of_sessions:
+        cached.clear()
+
+
+_of_sessions: list[Any] = []
+
+
+def _of_films(keep: Any, **options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Cache a function of a catalogue: for all visitors, or in the session alone if the films are a visitor's own.
+
+    The fingerprint of an upload is a part of recipes and so no secret. What an upload gives is therefore not kept where
+    a key could reach it from another session: Streamlit keeps a cache for each session, and drops it with the session.
+    A thread beside the pages has no session; there the function runs without a cache.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        shared, own = keep(**options)(function), keep(scope="session", **options)(function)
+        _of_sessions.append(own)
+
+        @functools.wraps(function)
+        def call(*arguments: P.args, **named: P.kwargs) -> T:
+            films = arguments[0]
+            assert isinstance(films, Catalogue)
+            chosen = shared
+            if films.private:
+                chosen = function if get_script_run_ctx(suppress_warning=True) is None else own
+            found: T = chosen(*arguments, **named)
+            return found
+
+        return call
+
+    return decorate
 
 
 def reading(settings: Settings) -> Catalogue:
@@ -101,7 +172,7 @@ def reading(settings: Settings) -> Catalogue:
     return found if settings.text == found.text else _reading(found, found.fingerprint, settings.text)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=4, show_spinner=False)
 def _reading(_catalogue: Catalogue, fingerprint: str, text: str) -> Catalogue:
     return _catalogue.by(text)
 
@@ -145,14 +216,14 @@ def documents(catalogue: Catalogue, settings: Settings) -> Space:
     return make(catalogue, catalogue.fingerprint, catalogue.text, settings.encoder, dtype, settings.standardize)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=8, show_spinner=False)
 def _documents(
     _catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
 ) -> Space:
     return _space(_catalogue, fingerprint, text, encoder_id, dtype, standardize)
 
 
-@st.cache_resource(max_entries=1, show_spinner="Preparing the texts")
+@_of_films(st.cache_resource, max_entries=1, show_spinner="Preparing the texts")
 def _many_documents(
     _catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
 ) -> Space:
@@ -169,7 +240,7 @@ def _space(
     return _frozen(clustering.space(ready, catalogue.weights()))
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=2, show_spinner=False)
 def _distances(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatArray:
     return _frozen(diagnostics.distances(documents(_catalogue, settings).vectors))
 
@@ -186,7 +257,11 @@ def _space_settings(settings: Settings) -> Settings:
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder")
+@_of_films(
+    st.cache_resource,
+    max_entries=8,
+    show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder",
+)
 def _tsne(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatArray:
     return _frozen(clustering.tsne(documents(_catalogue, settings)))
 
@@ -197,12 +272,16 @@ def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
     return (_analysis if few else _long_analysis)(catalogue, catalogue.fingerprint, settings)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Clustering many texts: this takes some seconds, once for each setting")
+@_of_films(
+    st.cache_resource,
+    max_entries=8,
+    show_spinner="Clustering many texts: this takes some seconds, once for each setting",
+)
 def _long_analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
     return _analysis.__wrapped__(_catalogue, fingerprint, settings)  # type: ignore[no-any-return, attr-defined]
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=32, show_spinner=False)
 def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
     space = documents(_catalogue, settings)
     few = len(space.vectors) <= MAX_DISTANCES
@@ -214,7 +293,7 @@ def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> An
     )
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=2, show_spinner=False)
 def _options(_catalogue: Catalogue, fingerprint: str) -> Options:
     return _catalogue.options()
 
@@ -224,7 +303,7 @@ def options(catalogue: Catalogue) -> Options:
     return _options(catalogue, catalogue.fingerprint)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@_of_films(st.cache_data, max_entries=256, show_spinner=False)
 def _counts(_catalogue: Catalogue, fingerprint: str, text: str, filters: Filters) -> Counts:
     return _catalogue.counts(filters)
 
@@ -234,7 +313,7 @@ def counts(catalogue: Catalogue, filters: Filters) -> Counts:
     return _counts(catalogue, catalogue.fingerprint, catalogue.text, filters)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _cluster_measures(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     return _catalogue.cluster_measures(labels, settings.filters)
@@ -250,7 +329,7 @@ def tables(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> tup
     return _tables(catalogue, catalogue.fingerprint, settings, layout)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _tables(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, layout: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -268,7 +347,7 @@ def recipe(catalogue: Catalogue, settings: Settings) -> Recipe:
     return _recipe(catalogue, catalogue.fingerprint, settings)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _recipe(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Recipe:
     encoder = encoders.get(settings.encoder)
     dtype = dtype_at_hand(_catalogue, settings) or "float32"
@@ -283,6 +362,8 @@ def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") ->
     One thread serves all visitors, and a new wish takes the place of those that wait. So it never uses more than one
     core, and never works on what nobody looks at any more.
     """
+    if catalogue.private:
+        return  # the thread would hold films that are to go with their session
     for wish in _wishes:
         wish.cancel()
     _wishes[:] = [
@@ -300,7 +381,7 @@ def _ahead() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _spread(_catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     return _catalogue.spread(labels, cluster, settings.filters)
@@ -311,7 +392,7 @@ def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFra
     return _spread(catalogue, catalogue.fingerprint, settings, cluster)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@_of_films(st.cache_data, max_entries=128, show_spinner=False)
 def _stand_outs(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, column: str
 ) -> tuple[pd.DataFrame, int]:
@@ -325,7 +406,7 @@ def stand_outs(catalogue: Catalogue, settings: Settings, cluster: int, column: s
     return _stand_outs(catalogue, catalogue.fingerprint, settings, cluster, column)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@_of_films(st.cache_data, max_entries=128, show_spinner=False)
 def _year_shares(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, genres: tuple[str, ...]
 ) -> pd.DataFrame:
@@ -339,7 +420,7 @@ def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: 
     return _year_shares(catalogue, catalogue.fingerprint, settings, cluster, genres)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=2, show_spinner=False)
 def _raw(_catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype) -> Float32:
     """Return the vectors of the documents before post-processing."""
     encoder = encoders.get(encoder_id)
@@ -388,7 +469,7 @@ def understood(catalogue: Catalogue, settings: Settings, query: str) -> Understo
     return Understood(tuple(known), tuple(unknown))
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=1, show_spinner=False)
 def _tf_idf(_catalogue: Catalogue, fingerprint: str, text: str) -> TfIdf:
     return _frozen(embeddings.fit_tf_idf(_catalogue.texts))
 
@@ -420,7 +501,7 @@ def place_query(catalogue: Catalogue, settings: Settings, query: str) -> Place |
     return _place(catalogue, catalogue.fingerprint, _space_settings(settings), dtype, query, vector)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@_of_films(st.cache_resource, max_entries=8, show_spinner=False)
 def _place(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, dtype: Dtype, query: str, _vector: Float32
 ) -> Place:
@@ -435,7 +516,7 @@ def place_film(catalogue: Catalogue, settings: Settings, list_id: int) -> Place:
     return search.place_of(list_id, documents(catalogue, settings))
 
 
-@st.cache_data(max_entries=32, show_spinner="Comparing")
+@_of_films(st.cache_data, max_entries=32, show_spinner="Comparing")
 def _contrast(_catalogue: Catalogue, fingerprint: str, settings: Settings, a: int, b: int | None) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     return contrast_module.contrast(_catalogue, labels, a, b, settings.filters)
@@ -454,7 +535,7 @@ def background() -> Background:
 
 def stability_key(catalogue: Catalogue, settings: Settings) -> Hashable:
     """Return the key of the stability of a clustering in `background`."""
-    return ("stability", catalogue.fingerprint, settings)
+    return ("stability", catalogue.key, settings)
 
 
 def stability(catalogue: Catalogue, settings: Settings) -> Stability | None:
@@ -466,8 +547,10 @@ def stability(catalogue: Catalogue, settings: Settings) -> Stability | None:
 def measure_stability(catalogue: Catalogue, settings: Settings, owner: Hashable) -> Task:
     """Ask for the stability of the clusters, and return how far it is."""
 
+    # Here, not in the thread: that has no session, and so not what is kept there of a visitor's own films.
+    found, space = analysis(catalogue, settings), documents(catalogue, settings)
+
     def work(on_progress: OnProgress, should_stop: ShouldStop) -> Stability:
-        found, space = analysis(catalogue, settings), documents(catalogue, settings)
         return stability_module.bootstrap(
             space, found.weights, found.clustering, should_stop=should_stop, on_progress=on_progress
         )
@@ -493,7 +576,7 @@ def measure_all_k(catalogue: Catalogue, settings: Settings, ks: tuple[int, ...],
         )
 
     any_k = dataclasses.replace(settings, n_clusters=0)
-    return background().ask(("sweep", catalogue.fingerprint, any_k, ks), work, owner)
+    return background().ask(("sweep", catalogue.key, any_k, ks), work, owner)
 
 
 def ready_encoders(catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
@@ -531,11 +614,11 @@ def compare_encoders(catalogue: Catalogue, settings: Settings, ids: tuple[str, .
     sides = [dataclasses.replace(settings, encoder=each) for each in ids]
     dtypes = tuple(dtype_at_hand(catalogue, each) for each in sides)
     any_encoder = dataclasses.replace(settings, encoder="")
-    return background().ask(("encoders", catalogue.fingerprint, any_encoder, ids, dtypes), work, owner)
+    return background().ask(("encoders", catalogue.key, any_encoder, ids, dtypes), work, owner)
 
 
 def _seeds_key(catalogue: Catalogue, settings: Settings) -> Hashable:
-    return ("seeds", catalogue.fingerprint, dataclasses.replace(settings, random_state=0))
+    return ("seeds", catalogue.key, dataclasses.replace(settings, random_state=0))
 
 
 def seeds(catalogue: Catalogue, settings: Settings) -> Seeds | None:
@@ -576,7 +659,7 @@ def sensitivity(catalogue: Catalogue, settings: Settings, kind: health.Variant) 
     return _sensitivity(catalogue, catalogue.fingerprint, settings, kind, dtype)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _sensitivity(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, kind: health.Variant, dtype: Dtype
 ) -> Sensitivity:
@@ -594,7 +677,7 @@ def _sensitivity(
     return health.sensitivity(rows, new, raw, encoder, found, weights, settings.standardize)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@_of_films(st.cache_data, max_entries=16, show_spinner=False)
 def _trends(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     years = _catalogue.years_by_cluster(analysis(_catalogue, settings).clustering.labels, settings.filters)
     each = [explain.smoothed_shares(explain.year_shares(rows)) for _, rows in years.groupby("cluster")]
@@ -604,6 +687,38 @@ def _trends(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.D
 def trends(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
     """Return a row for each cluster and year with its share of the year's films (`explain.smoothed_shares`)."""
     return _trends(catalogue, catalogue.fingerprint, settings)
+
+
+@_of_films(st.cache_data, max_entries=2, show_spinner=False)
+def _missing_values(_catalogue: Catalogue, fingerprint: str) -> pd.DataFrame:
+    return _catalogue.missing_values()
+
+
+def missing_values(catalogue: Catalogue) -> pd.DataFrame:
+    """Return how many films lack each column (`Catalogue.missing_values`)."""
+    return _missing_values(catalogue, catalogue.fingerprint)
+
+
+@_of_films(st.cache_data, max_entries=2, show_spinner=False)
+def _films_by_year(_catalogue: Catalogue, fingerprint: str) -> pd.DataFrame:
+    return _catalogue.films_by_year()
+
+
+def films_by_year(catalogue: Catalogue) -> pd.DataFrame:
+    """Return the films of each year (`Catalogue.films_by_year`)."""
+    return _films_by_year(catalogue, catalogue.fingerprint)
+
+
+@_of_films(st.cache_data, max_entries=2, show_spinner=False)
+def _genre_tables(_catalogue: Catalogue, fingerprint: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    weights = _catalogue.weights()
+    lists = _catalogue.genre_lists
+    return inventory.genre_counts(lists, weights), inventory.co_occurrence(lists, weights)
+
+
+def genre_tables(catalogue: Catalogue) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return how frequent the genres are and which come together (`inventory`)."""
+    return _genre_tables(catalogue, catalogue.fingerprint)
 
 
 def _frozen(value: T) -> T:

@@ -5,8 +5,10 @@ memory and is closed to the outside once the films are in it, every query runs o
 limit, and values reach SQL as parameters only.
 """
 
+import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,6 +123,8 @@ class Catalogue:
     one document are never split. `texts` and `genre_lists` hold both for each document, in alphabetical order: row i
     is the document with `list_id` i, and every array of the app that speaks of documents is in that order. Read by
     its genres, as it is opened, a catalogue's documents are its genre lists, and both are the same.
+    `text_columns` are columns of free text beside the known ones, `notes` sentences on what was understood. A private
+    catalogue is a visitor's own: nothing made from it may be kept where another visitor could come by it.
     """
 
     name: str
@@ -132,12 +136,21 @@ class Catalogue:
     connection: duckdb.DuckDBPyConnection
     text: str = GENRES
     films_table: str = "movies"
+    text_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    private: bool = False
+    salt: str = ""
+
+    @property
+    def key(self) -> str:
+        """What results are kept under where all visitors' lie: no other visitor has the key of a private catalogue."""
+        return f"{self.fingerprint} {self.salt}" if self.private else self.fingerprint
 
     @property
     def text_choices(self) -> tuple[str, ...]:
         """What a film can be read by: genres, title and genres, or a column of texts."""
         columns = (name for name in sources.TEXT_COLUMNS if name in self.columns and name != "movie_id")
-        return GENRES, TITLE_AND_GENRES, *columns
+        return GENRES, TITLE_AND_GENRES, *columns, *self.text_columns
 
     def by(self, text: str) -> "Catalogue":
         """Return the catalogue read by another of `text_choices`. Raises ValueError for any other text.
@@ -415,13 +428,14 @@ class Catalogue:
         list_ids: Sequence[int] | None = None,
         years: tuple[int, int] | None = None,
         search: str = "",
+        lacking: str | None = None,
         filters: Filters = NO_FILTERS,
     ) -> pd.DataFrame:
         """Return films, most reviewed first, lists as text, with `list_id` (missing where there is no genre).
 
-        A cluster (needs `labels`), genres that must all be there, certain genre lists, years, and a text that
-        the title, a director or a member of the cast contains, each narrow the films down. The text is taken
-        literally, in any case.
+        A cluster (needs `labels`), genres that must all be there, certain genre lists, years, a text that the title,
+        a director or a member of the cast contains, and a column that is empty, each narrow the films down. The text
+        is taken literally, in any case. Raises ValueError for a column that is none.
         """
         where, parameters = filters.where()
         parts = [where]
@@ -434,6 +448,8 @@ class Catalogue:
         if years is not None:
             parts.append("year BETWEEN ? AND ?")
             parameters += years
+        if lacking is not None:
+            parts.append(self._lacks(lacking))
         if search.strip():
             parts.append(SEARCHED)
             parameters.append(search.strip())
@@ -479,6 +495,31 @@ class Catalogue:
             [*parameters, text, text, text, limit],
         )
 
+    def missing_values(self) -> pd.DataFrame:
+        """Return a row for each column that the catalogue has: column, n_missing, n_movies; nothing is filtered."""
+        names = [name for name in (*sources.COLUMNS, *self.text_columns) if name in (*self.columns, *self.text_columns)]
+        counted = ", ".join(f"count(*) FILTER ({self._lacks(name)}) AS n{i}" for i, name in enumerate(names))
+        (row,) = self._table(f"SELECT {counted or '1 AS n0'} FROM movies").to_pylist() if self.n_movies else ({},)
+        missing = [row.get(f"n{i}", 0) for i in range(len(names))]
+        return pd.DataFrame({"column": names, "n_missing": missing, "n_movies": self.n_movies})
+
+    def _lacks(self, column: str) -> str:
+        """Return the condition that a film has nothing in a column. Raises ValueError for a column that is none."""
+        if column not in (*sources.COLUMNS, *self.text_columns):
+            raise ValueError(f"{column} is not a column of the films.")
+        name = _quoted(column)
+        if column in sources.LIST_COLUMNS:
+            return f"coalesce(len({name}), 0) = 0"
+        return f"coalesce({name}, '') = ''" if column in ("title", *self.text_columns) else f"{name} IS NULL"
+
+    def films_by_year(self) -> pd.DataFrame:
+        """Return a row a year that has films: year, n_movies, without_genres; nothing is filtered."""
+        return self._frame(
+            "SELECT year, count(*) AS n_movies, count(*) - count(list_id) AS without_genres FROM movies "
+            "WHERE year IS NOT NULL GROUP BY year ORDER BY year",
+            (),
+        )
+
     def rows(self, filters: Filters = NO_FILTERS) -> pa.Table:
         """Return movie_id, title, year, genres (as lists) and list_id of the films, in input order."""
         where, parameters = filters.where()
@@ -510,9 +551,13 @@ class Catalogue:
                 raise CatalogueError(f"The catalogue {self.name} could not be read: {type(error).__name__}.") from error
 
 
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
 def _text_of(text: str) -> str:
     """Return the SQL of a text that a film can be read by; it is one of `Catalogue.text_choices`."""
-    return "concat_ws(': ', nullif(title, ''), genre_list)" if text == TITLE_AND_GENRES else f'"{text}"'
+    return "concat_ws(': ', nullif(title, ''), genre_list)" if text == TITLE_AND_GENRES else _quoted(text)
 
 
 def _sides(a: int, b: int | None, filters: Filters) -> tuple[str, list[Any]]:
@@ -552,27 +597,72 @@ def _cursor(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCo
         cursor.close()
 
 
-def open_catalogue(path: Path = SHIPPED, *, memory_limit: str = "1GB", threads: int = 2) -> Catalogue:
+def open_catalogue(
+    path: Path | None = None, *, query: str | None = None, memory_limit: str = "1GB", threads: int = 2
+) -> Catalogue:
     """Read a catalogue into memory and close the database to files, settings and extensions.
 
-    Raises core.sources.SourceError with a sentence that names the file, row and column.
+    A query's rows are read instead of a file's; it may name the tables of a .duckdb file at `path`. Raises
+    core.sources.SourceError with a sentence that names the file, row and column.
     """
+    if query:
+        read, name = (lambda connection: sources.read_query(connection, query, path)), "the query"
+        return _open(name, read, None, False, memory_limit, threads)
+    path = path or SHIPPED
+    return _open(
+        path.name,
+        lambda connection: sources.read(connection, path),
+        lambda: sources.fingerprint(path),
+        False,
+        memory_limit,
+        threads,
+    )
+
+
+def open_films(films: sources.Films, name: str, fingerprint: str, *, memory_limit: str = "512MB") -> Catalogue:
+    """Open a visitor's own films (`sources.apply`) as a private catalogue, in a database of their own."""
+    return _open(name, lambda connection: sources.create(connection, films), lambda: fingerprint, True, memory_limit, 2)
+
+
+def _open(
+    name: str,
+    read: Callable[[duckdb.DuckDBPyConnection], sources.Loaded],
+    fingerprint: Callable[[], str] | None,
+    private: bool,
+    memory_limit: str,
+    threads: int,
+) -> Catalogue:
+    """Read films into a database in memory, then close it to the outside. Without a fingerprint, the films give it."""
     connection = duckdb.connect(":memory:", config={**HARDENED, "memory_limit": memory_limit, "threads": threads})
     try:
-        columns = sources.read(connection, path)
+        loaded = read(connection)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         (n_movies,) = connection.execute("SELECT count(*) FROM movies").fetchall()[0]
         lists = connection.execute("SELECT genre_list FROM genre_lists ORDER BY list_id").fetchall()
+        known = fingerprint() if fingerprint else _fingerprint(connection)
     except BaseException:
         connection.close()
         raise
     return Catalogue(
-        name=path.name,
-        fingerprint=sources.fingerprint(path),
-        columns=columns,
+        name=name,
+        fingerprint=known,
+        columns=loaded.columns,
         n_movies=n_movies,
         texts=(genre_lists := tuple(text for (text,) in lists)),
         genre_lists=genre_lists,
         connection=connection,
+        text_columns=loaded.texts,
+        notes=loaded.notes,
+        private=private,
+        salt=uuid.uuid4().hex if private else "",
     )
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the SHA-256 of the films in the order in which a query gave them."""
+    digest = hashlib.sha256()
+    for batch in connection.sql("SELECT * EXCLUDE (list_id) FROM movies ORDER BY row_id").to_arrow_reader(10_000):
+        for row in batch.to_pylist():
+            digest.update(repr(tuple(row.values())).encode())
+    return digest.hexdigest()

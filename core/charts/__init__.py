@@ -8,6 +8,7 @@ from core.charts.agreement import agreement_matrix, flow, side_by_side, two_maps
 from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, readable_on, with_color
+from core.charts.data import co_occurrence, films_by_year, genre_frequencies, missing_values
 from core.charts.figure import Figure
 from core.charts.find import found_map
 from core.charts.overview import AXES, MOST_MARKS, genre_heatmap, genre_map, sizes
@@ -19,12 +20,16 @@ __all__ = [
     "Figure",
     "agreement_matrix",
     "cluster_colors",
+    "co_occurrence",
+    "films_by_year",
     "flow",
     "found_map",
+    "genre_frequencies",
     "genre_heatmap",
     "genre_lifts",
     "genre_map",
     "lines_of_descent",
+    "missing_values",
     "over_k",
     "readable_on",
     "side_by_side",

@@ -57,7 +57,9 @@ from core.controls.frame import (
     sidebar,
     visit,
 )
+from core.controls.health import counts_of, picked_health, show_health_films
 from core.controls.names import name_and_note, tables
+from core.controls.own import catalogue_line, show_switch
 from core.controls.pair import choose_pair, pair_line, show_flow, show_matches, show_movers, show_two_maps
 from core.controls.picks import (
     choose_cluster,
@@ -99,6 +101,7 @@ from core.controls.tables import (
     stand_out_table,
 )
 from core.controls.trends import decade_table, risen_and_fallen
+from core.controls.upload import bring_films
 from core.controls.words import counted, plain, unit
 
 __all__ = [
@@ -111,6 +114,8 @@ __all__ = [
     "ask_for_all_k",
     "ask_for_comparison",
     "badge",
+    "bring_films",
+    "catalogue_line",
     "choose_cluster",
     "choose_pair",
     "choose_sides",
@@ -120,6 +125,7 @@ __all__ = [
     "contrast_films",
     "contrast_table",
     "counted",
+    "counts_of",
     "current",
     "decade_table",
     "describe",
@@ -151,6 +157,7 @@ __all__ = [
     "open_catalogue",
     "overview_columns",
     "pair_line",
+    "picked_health",
     "picked_in_chart",
     "picked_in_table",
     "picked_on_map",
@@ -178,10 +185,12 @@ __all__ = [
     "show_found_film",
     "show_found_map",
     "show_health",
+    "show_health_films",
     "show_matches",
     "show_movers",
     "show_pick",
     "show_reason",
+    "show_switch",
     "show_two_maps",
     "show_words_instead",
     "show_worth",

@@ -11,7 +11,7 @@ import streamlit as st
 from core import cache, encoders
 from core.analysis import Analysis
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
-from core.controls import names
+from core.controls import names, own
 from core.controls.encoding import wait_for_vectors
 from core.controls.recipes import link_opened, open_recipe, show_verdict, take_link
 from core.controls.words import plain
@@ -94,6 +94,13 @@ def navigation() -> st.Page:
                 help="Every film with its cluster: search, sort and download.",
             ),
             st.Page(
+                PAGES / "data.py",
+                title="Data",
+                icon=":material/database:",
+                url_path="data",
+                help="Bring your own films; what the catalogue is made of.",
+            ),
+            st.Page(
                 PAGES / "encoders.py",
                 title="Encoders",
                 icon=":material/memory:",
@@ -172,6 +179,7 @@ def sidebar(catalogue: Catalogue) -> Settings:
     options, known = cache.options(catalogue), _known_encoders()
     link = link_opened()
     with st.sidebar:
+        _catalogue_in_use(catalogue)
         st.selectbox(
             "Encoder",
             list(known),
@@ -213,7 +221,7 @@ def sidebar(catalogue: Catalogue) -> Settings:
         st.button(
             "Reset filters",
             icon=":material/restart_alt:",
-            on_click=_reset_filters,
+            on_click=own.reset_filters,
             args=(options,),
             disabled=filters == Filters(),
         )
@@ -222,6 +230,14 @@ def sidebar(catalogue: Catalogue) -> Settings:
     st.session_state["settings"] = settings
     take_link(link, settings)
     return settings
+
+
+def _catalogue_in_use(catalogue: Catalogue) -> None:
+    """Say on every page which films these are, with the way to change that."""
+    if catalogue.private or cache.uploads_are_on():
+        st.page_link(PAGES / "data.py", label=own.catalogue_line(), icon=":material/database:")
+    if catalogue.private:
+        st.button("Back to the films of this server", icon=":material/undo:", on_click=own.switch, args=(False,))
 
 
 def _known_encoders() -> Mapping[str, Encoder]:
@@ -293,13 +309,6 @@ def _several(label: str, values: dict[str, int], key: str) -> list[str]:
     if not values:
         return []
     return st.multiselect(label, list(values), key=key, bind="query-params", placeholder="Any")
-
-
-def _reset_filters(options: Options) -> None:
-    empty: dict[str, object] = {"language": [], "country": [], "genres": [], "match": "any", "reviews": 0}
-    for key, value in (empty | {"years": options.years}).items():
-        if key in st.session_state:
-            st.session_state[key] = value
 
 
 def _checked(catalogue: Catalogue, filters: Filters, known: Mapping[str, Encoder]) -> Settings:

@@ -29,7 +29,7 @@ def prepare() -> None:
     What goes wrong here goes wrong for the visitor again, who is told in words; so it is only logged.
     """
     try:
-        catalogue, settings = cache.catalogue(), Settings()
+        catalogue, settings = cache.server_catalogue(), Settings()
         cache.known_encoders()
         cache.options(catalogue)
         if cache.dtype_at_hand(catalogue, settings) is None:

@@ -38,6 +38,7 @@ TITLES = {
     "films": "Films",
     "encoders": "Encoders",
     "compare_encoders": "Compare encoders",
+    "data": "Data",
 }
 WAITING = "Reading the genres"
 TROUBLES = ("The catalogue cannot be opened", "The encoders cannot be listed")
@@ -147,8 +148,8 @@ class Visit:
 
     @property
     def links(self) -> list[tuple[str, str, str]]:
-        """The links to pages: text, address and query."""
-        return [(link.value, link.proto.page, link.proto.query_string) for link in self.at.get("page_link")]
+        """The links of the page to others, without that of the sidebar: text, address and query."""
+        return [(link.value, link.proto.page, link.proto.query_string) for link in self.at.main.get("page_link")]
 
 
 def unescaped(text: str) -> str:
