@@ -130,6 +130,12 @@ def upload_limits() -> Limits:
     return sources.limits(setting, sources.UPLOAD_LIMITS)
 
 
+def forget_films(key: str, owner: str) -> None:
+    """Drop what is held of a visitor's films beside their session: results under the catalogue's key, their vectors."""
+    background().forget(key)
+    store().remove_of(owner)
+
+
 def forget_own_films() -> None:
     """Drop all that this session's caches hold of its own films."""
     for cached in _of_sessions:
@@ -205,7 +211,7 @@ def dtype_at_hand(catalogue: Catalogue, settings: Settings) -> Dtype | None:
     encoder = encoders.get(settings.encoder)
     if encoder.kind != "transformer":
         return "float32"
-    return worker_module.stored(store(), encoder, catalogue.texts, settings.dtype)
+    return worker_module.stored(store(), encoder, catalogue.texts, settings.dtype, catalogue.owner)
 
 
 def documents(catalogue: Catalogue, settings: Settings) -> Space:
@@ -351,7 +357,8 @@ def recipe(catalogue: Catalogue, settings: Settings) -> Recipe:
 def _recipe(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Recipe:
     encoder = encoders.get(settings.encoder)
     dtype = dtype_at_hand(_catalogue, settings) or "float32"
-    facts = store().facts(encoders.key(encoder, dtype)) if encoder.kind == "transformer" else {}
+    key = encoders.key(encoder, dtype, _catalogue.owner)
+    facts = store().facts(key) if encoder.kind == "transformer" else {}
     found = analysis(_catalogue, settings).clustering
     return recipes.of(_catalogue, settings, found, encoder, dtype, facts.get("device"))
 
@@ -425,7 +432,7 @@ def _raw(_catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dt
     """Return the vectors of the documents before post-processing."""
     encoder = encoders.get(encoder_id)
     if encoder.kind == "transformer":
-        return _frozen(store().load(encoders.key(encoder, dtype), _catalogue.texts))
+        return _frozen(store().load(encoders.key(encoder, dtype, _catalogue.owner), _catalogue.texts))
     return _frozen(embeddings.baseline(encoder, _catalogue.texts, _catalogue.genre_lists))
 
 

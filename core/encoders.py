@@ -273,8 +273,8 @@ def get(encoder_id: str) -> Encoder:
         raise ValueError(f"There is no encoder “{encoder_id}”. The known encoders are: {ids}.") from None
 
 
-def key(encoder: Encoder, dtype: str = "float32") -> str:
-    """Return the name of the encoder's folder in the vector store.
+def key(encoder: Encoder, dtype: str = "float32", owner: str = "") -> str:
+    """Return the name of the encoder's folder in the vector store, or of what an owner has there in memory alone.
 
     It changes with everything that changes a stored vector: repository, revision, pooling, maximum length,
     dtype and store version. Centring and normalising are not part of it: they happen after reading.
@@ -283,4 +283,4 @@ def key(encoder: Encoder, dtype: str = "float32") -> str:
     parts = [encoder.repository, encoder.revision, encoder.pooling, encoder.max_length, dtype, STORE_VERSION]
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
     slug = re.sub(r"[^a-z0-9.]+", "-", encoder.id.lower()).strip("-.")
-    return f"{slug}-{digest}"
+    return f"{slug}-{digest}" + f".{owner}" * bool(owner)

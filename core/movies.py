@@ -147,6 +147,11 @@ class Catalogue:
         return f"{self.fingerprint} {self.salt}" if self.private else self.fingerprint
 
     @property
+    def owner(self) -> str:
+        """Whose the texts are: what a visitor brought beside genres is nobody else's; empty for what anyone may have."""
+        return self.salt if self.private and self.text != GENRES else ""
+
+    @property
     def text_choices(self) -> tuple[str, ...]:
         """What a film can be read by: genres, title and genres, or a column of texts."""
         columns = (name for name in sources.TEXT_COLUMNS if name in self.columns and name != "movie_id")

@@ -4,6 +4,7 @@ An upload belongs to one session. Its catalogue is a database of its own in memo
 what is computed from it goes into caches of that session (`cache`) and into tasks under a key that nobody else has
 (`Catalogue.key`). With the session, or at the press of a button, all of it goes. What stays is the vectors of its genre
 lists, in the store that everyone shares: a text such as “Drama, War” is no secret, and nothing tells whose it was.
+Vectors of other texts (titles, plots) are never written and go with the rest.
 """
 
 import hashlib
@@ -27,14 +28,14 @@ class OwnFilms:
         """Close the database and have everything forgotten that is held elsewhere; a second time does nothing."""
         self._finalizer()
 
-    def held(self, forget: Callable[[str], None]) -> "OwnFilms":
-        """Return these films, let go of when nobody holds them any more; `forget` gets the catalogue's key."""
+    def held(self, forget: Callable[[str, str], None]) -> "OwnFilms":
+        """Return these films, let go of when nobody holds them any more; `forget` gets the catalogue's key and salt."""
         self._finalizer = weakref.finalize(self, _close, self.catalogue, forget)
         return self
 
 
-def _close(catalogue: Catalogue, forget: Callable[[str], None]) -> None:
-    forget(catalogue.key)
+def _close(catalogue: Catalogue, forget: Callable[[str, str], None]) -> None:
+    forget(catalogue.key, catalogue.salt)
     catalogue.connection.close()
 
 
@@ -43,7 +44,7 @@ def fingerprint(raw: Raw, mapping: Mapping) -> str:
     return hashlib.sha256(repr((raw.fingerprint, raw.reading, len(raw.table), mapping)).encode()).hexdigest()
 
 
-def open_own(raw: Raw, mapping: Mapping, films: Films, forget: Callable[[str], None]) -> OwnFilms:
+def open_own(raw: Raw, mapping: Mapping, films: Films, forget: Callable[[str, str], None]) -> OwnFilms:
     """Return mapped films as a catalogue of this session. Raises SourceError."""
     return OwnFilms(movies.open_films(films, raw.name, fingerprint(raw, mapping))).held(forget)
 

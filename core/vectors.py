@@ -154,6 +154,12 @@ class VectorStore:
             if (self.root / key).is_dir():
                 shutil.rmtree(self.root / key)
 
+    def remove_of(self, owner: str) -> None:
+        """Forget what an owner has in memory."""
+        with self._lock:
+            for key in [key for key in self._kept if key.endswith(f".{owner}")]:
+                del self._kept[key]
+
     def in_memory(self, key: str) -> bool:
         """Return whether some of the key's vectors are in memory only, as the disk could not be written."""
         with self._lock:

@@ -24,6 +24,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -87,10 +88,12 @@ class _StoppedError(Exception):
     """The job was cancelled while files were fetched."""
 
 
-def stored(store: VectorStore, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype = "auto") -> Dtype | None:
-    """Return the number format in which all the texts have vectors, float32 before others, or None."""
+def stored(
+    store: VectorStore, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype = "auto", owner: str = ""
+) -> Dtype | None:
+    """Return the number format in which all the texts have vectors (of an owner), float32 before others, or None."""
     for each in _allowed(dtype):
-        if not store.missing(encoders.key(encoder, each), texts):
+        if not store.missing(encoders.key(encoder, each, owner), texts):
             return each
     return None
 
@@ -111,24 +114,25 @@ def work(
     load: Load = embeddings.load,
     keep: Keep | None = None,
     job_id: str = "",
+    owner: str = "",
 ) -> dict[str, str]:
     """Encode the texts that have no vector yet, chunk by chunk, and return the facts of the store.
 
     Used by the worker's child and, in its own process, by the command line. `on_progress` gets a Progress
     while files are fetched, when the model starts to load, when encoding starts, after every chunk, and at the end,
     where its state is "done" or "cancelled"; `should_stop` is asked between chunks and while files arrive. A chunk
-    that cannot be written goes to `keep` (`store.keep` if None); `load` may hand out a model that is loaded already.
-    Raises EncoderError when the model cannot be loaded or gives no usable vectors.
+    that cannot be written, or has an owner, goes to `keep` (`store.keep` if None); `load` may hand out a model that is
+    loaded already. Raises EncoderError when the model cannot be loaded or gives no usable vectors.
     """
     wanted = list(dict.fromkeys(texts))
-    found = stored(store, encoder, wanted, dtype)
+    found = stored(store, encoder, wanted, dtype, owner)
     if found is not None:
-        facts = store.facts(encoders.key(encoder, found))
+        facts = store.facts(encoders.key(encoder, found, owner))
         n = len(wanted)
         on_progress(Progress(job_id, encoder.id, "done", n, n, n, facts=facts))
         return facts
     device = _device(encoder, wanted, dtype)
-    key = encoders.key(encoder, device.dtype)
+    key = encoders.key(encoder, device.dtype, owner)
     missing = store.missing(key, wanted)
     already = len(wanted) - len(missing)
     report = Progress(job_id, encoder.id, "loading", already, len(wanted), already)
@@ -139,7 +143,8 @@ def work(
             report = replace(report, state="encoding")
             on_progress(report)
             chunks = embeddings.encode_chunks(model, missing, chunk_size)
-            put = _putter(store, key, keep or store.keep)
+            kept = partial(keep or store.keep, key)
+            put = kept if owner else _putter(store, key, keep or store.keep)
             started = chunk_started = time.perf_counter()
             while not should_stop() and (encoded := next(chunks, None)):
                 rows, vectors = encoded
@@ -253,6 +258,7 @@ class _Job:
     cancelled: bool = False
     finished: float = 0.0
     query: bool = False
+    owner: str = ""
     sent_to: _Child | None = None
     loading_since: float = 0.0
 
@@ -282,31 +288,40 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def submit(self, encoder_id: str, texts: Sequence[str], *, dtype: WantedDtype = "auto", retry: bool = False) -> str:
+    def submit(
+        self,
+        encoder_id: str,
+        texts: Sequence[str],
+        *,
+        dtype: WantedDtype = "auto",
+        retry: bool = False,
+        owner: str = "",
+    ) -> str:
         """Ask for vectors of the texts and return the id of the job that makes them.
 
         That is a job already waiting or running if it covers the missing texts, and one that failed less than
         a minute ago unless `retry` is set: one for the same texts, or for any texts where the encoder could not be
-        loaded. With nothing missing the job is done at once. Raises ValueError for an unknown encoder and for a
+        loaded. With nothing missing the job is done at once. Vectors of an owner are never written: they stay in the
+        store's memory, under keys that have the owner in them. Raises ValueError for an unknown encoder and for a
         baseline, which has no model; RuntimeError after `close`.
         """
         encoder = encoders.get(encoder_id)
         if encoder.kind != "transformer":
             raise ValueError(f"{encoder.title} needs no encoding: it has no model.")
         wanted = list(dict.fromkeys(texts))
-        found = stored(self._store, encoder, wanted, dtype)
-        facts = self._store.facts(encoders.key(encoder, found)) if found else None
-        missing = frozenset() if found else frozenset(self._missing(encoder, wanted, dtype))
+        found = stored(self._store, encoder, wanted, dtype, owner)
+        facts = self._store.facts(encoders.key(encoder, found, owner)) if found else None
+        missing = frozenset() if found else frozenset(self._missing(encoder, wanted, dtype, owner))
         request = _request(encoder_id, dtype, wanted)
         with self._changed:
             if self._closed:
                 raise RuntimeError("The encoding worker is closed.")
-            known = self._known(encoder_id, dtype, request, missing, retry)
+            known = self._known(encoder_id, dtype, request, missing, retry, owner)
             if known is not None:
                 return known.progress.job_id
             already = len(wanted) - len(missing)
             progress = Progress(uuid.uuid4().hex, encoder_id, "queued", already, len(wanted), already)
-            job = _Job(progress, dtype, request, wanted, frozenset(wanted))
+            job = _Job(progress, dtype, request, wanted, frozenset(wanted), owner=owner)
             self._jobs[progress.job_id] = job
             if missing:
                 self._queue.append(job)
@@ -406,19 +421,20 @@ class Worker:
         child = self._child
         return child.process.pid if child is not None and child.process.poll() is None else None
 
-    def _missing(self, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype) -> list[str]:
+    def _missing(self, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype, owner: str) -> list[str]:
         """Return the texts without a vector, in the number format that has most of them."""
-        return min((self._store.missing(encoders.key(encoder, each), texts) for each in _allowed(dtype)), key=len)
+        keys = (encoders.key(encoder, each, owner) for each in _allowed(dtype))
+        return min((self._store.missing(key, texts) for key in keys), key=len)
 
     # What follows runs under the lock.
 
     def _known(
-        self, encoder_id: str, dtype: WantedDtype, request: str, missing: frozenset[str], retry: bool
+        self, encoder_id: str, dtype: WantedDtype, request: str, missing: frozenset[str], retry: bool, owner: str
     ) -> _Job | None:
         """Return the job that answers a request already, if there is one."""
         jobs = [
             job for job in reversed(self._jobs.values())
-            if job.progress.encoder_id == encoder_id and job.dtype == dtype
+            if (job.progress.encoder_id, job.dtype, job.owner) == (encoder_id, dtype, owner)
         ]  # fmt: skip
         if not missing:
             last = next((job for job in jobs if job.request == request), None)
@@ -556,7 +572,7 @@ class Worker:
             root, about = str(self._store.root), job.progress
             if not job.query:
                 child.connection.send(
-                    ("encode", about.job_id, about.encoder_id, texts, root, self._chunk_size, job.dtype)
+                    ("encode", about.job_id, about.encoder_id, texts, root, self._chunk_size, job.dtype, job.owner)
                 )
             elif job.sent_to is not child:
                 child.connection.send(("query", about.job_id, about.encoder_id, texts[0], job.dtype))
@@ -611,8 +627,9 @@ class Worker:
                 facts = None
                 if report.state == "done":  # the child does not know of vectors kept here from jobs before
                     encoder = encoders.get(report.encoder_id)
-                    found = stored(self._store, encoder, job.texts, job.dtype)
-                    facts = self._store.facts(encoders.key(encoder, found)) if found else report.facts
+                    found = stored(self._store, encoder, job.texts, job.dtype, job.owner)
+                    key = encoders.key(encoder, found or "float32", job.owner)
+                    facts = self._store.facts(key) if found else report.facts
                 with self._changed:
                     job.progress = report
                     if report.state in FINISHED:
@@ -660,7 +677,7 @@ class Worker:
                 self._finish(job, "cancelled" if job.cancelled else "failed", _obituary(code, 0, 1))
             return
         encoder = encoders.get(job.progress.encoder_id)
-        done = len(texts) - len(self._missing(encoder, texts, job.dtype))
+        done = len(texts) - len(self._missing(encoder, texts, job.dtype, job.owner))
         with self._changed:
             job.progress = replace(job.progress, done=done)
             if job.cancelled:
@@ -788,10 +805,10 @@ def serve(fd: int) -> None:
     with suppress(EOFError, OSError):
         while True:
             match inbox.take():  # anything else is a cancel that came too late
-                case ("encode", job_id, encoder_id, texts, root, chunk_size, dtype):
+                case ("encode", job_id, encoder_id, texts, root, chunk_size, dtype, owner):
                     if store is None or store.root != Path(root):
                         store = VectorStore(Path(root))
-                    _serve_job(inbox, shelf, job_id, encoder_id, texts, store, chunk_size, dtype)
+                    _serve_job(inbox, shelf, job_id, encoder_id, texts, store, chunk_size, dtype, owner)
                 case ("query", _, _, _, _) as query:
                     _serve_query(inbox, shelf, query)
 
@@ -805,6 +822,7 @@ def _serve_job(
     store: VectorStore,
     chunk_size: int,
     dtype: WantedDtype,
+    owner: str,
 ) -> None:
     """Run one job in the child; raise EOFError or ConnectionError when the server is gone."""
     connection = inbox.connection
@@ -827,6 +845,7 @@ def _serve_job(
             load=shelf.load,
             keep=lambda *chunk: connection.send(("chunk", *chunk)),
             job_id=job_id,
+            owner=owner,
         )
     except (EOFError, ConnectionError):
         raise

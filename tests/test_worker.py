@@ -182,6 +182,24 @@ def test_a_query_is_answered_and_nothing_of_it_is_stored(shared: tuple[Worker, V
     assert worker.ask("me", DEFAULT_ENCODER, text).job_id == done.job_id
 
 
+def test_what_an_owner_has_encoded_is_never_written(shared: tuple[Worker, VectorStore], model: Model) -> None:
+    worker, store = shared
+    texts = [f"my plot {number}" for number in range(20)]
+    files = {file for file in store.root.rglob("*") if file.is_file()}
+    done = until(worker, worker.submit(DEFAULT_ENCODER, texts, owner="me"), finished)
+    assert (done.state, done.done) == ("done", 20)
+    mine = encoders.key(model.encoder, owner="me")
+    assert mine not in (KEY, encoders.key(model.encoder, owner="you"))
+    assert np.abs(store.load(mine, texts) - embeddings.encode(model, texts)).max() < 1e-5
+    assert {file for file in store.root.rglob("*") if file.is_file()} == files
+    for other in (KEY, encoders.key(model.encoder, owner="you")):
+        assert store.missing(other, texts) == texts
+    store.remove_of("you")
+    assert not store.missing(mine, texts)
+    store.remove_of("me")
+    assert store.missing(mine, texts) == texts
+
+
 def test_a_query_goes_between_the_chunks_of_a_long_job(shared: tuple[Worker, VectorStore], model: Model) -> None:
     worker, _ = shared
     running = worker.submit(DEFAULT_ENCODER, [f"long {number}" for number in range(5000)])

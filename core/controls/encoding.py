@@ -16,7 +16,8 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
     encoder = encoders.get(settings.encoder)
     dtype = cache.dtype_at_hand(catalogue, settings)
     if dtype is not None:
-        if encoder.kind == "transformer" and cache.store().in_memory(encoders.key(encoder, dtype)):
+        unwritten = encoder.kind == "transformer" and cache.store().in_memory(encoders.key(encoder, dtype))
+        if unwritten and not catalogue.owner:
             st.sidebar.caption(
                 "The folder for vectors cannot be written, so they stay in memory and are made anew at the next start."
             )
@@ -28,7 +29,7 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
     )
     if checkpoints.place(encoder) == "hub" and encoder.download_bytes:
         st.markdown(f"Its files come from the Hub first, {megabytes(encoder.download_bytes)}, once.")
-    job_progress(encoder.id, catalogue.texts, settings.dtype)
+    job_progress(encoder.id, catalogue.texts, settings.dtype, catalogue.owner)
     st.caption(
         "You may leave this page: the work goes on, and everyone who waits for it shares it. Other encoders in the "
         "sidebar stay usable; multi-hot needs no vectors and is there at once."
@@ -36,21 +37,21 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
     st.stop()
 
 
-def job_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) -> None:
+def job_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype, owner: str = "") -> None:
     """Draw how far the job is that gives the texts vectors, asking for it unless the visitor stopped it."""
     stopped = _stopped_job(encoder_id)
     if stopped is not None:
         _show_stopped(stopped)
     else:
-        _show_progress(encoder_id, texts, dtype)
+        _show_progress(encoder_id, texts, dtype, owner)
 
 
 @st.fragment(run_every=0.5)
-def _show_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) -> None:
+def _show_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype, owner: str) -> None:
     if _stopped_job(encoder_id) is not None:
         st.rerun()  # Stop runs this fragment alone: to go on here would ask for the job again
     worker = cache.worker()
-    job_id = worker.submit(encoder_id, texts, dtype=dtype)
+    job_id = worker.submit(encoder_id, texts, dtype=dtype, owner=owner)
     progress = worker.progress(job_id)
     if progress.state == "done":
         st.rerun()
@@ -61,7 +62,7 @@ def _show_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) 
             icon=":material/refresh:",
             type="primary",
             on_click=_try_again,
-            args=(encoder_id, texts, dtype),
+            args=(encoder_id, texts, dtype, owner),
         )
     else:
         fetching = progress.state == "fetching"
@@ -70,8 +71,8 @@ def _show_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) 
         st.button("Stop", icon=":material/stop:", on_click=_stop, args=(encoder_id, job_id))
 
 
-def _try_again(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype) -> None:
-    cache.worker().submit(encoder_id, texts, dtype=dtype, retry=True)
+def _try_again(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype, owner: str) -> None:
+    cache.worker().submit(encoder_id, texts, dtype=dtype, retry=True, owner=owner)
 
 
 def _stop(encoder_id: str, job_id: str) -> None:

@@ -41,8 +41,8 @@ def _row(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> dict[str
     if encoder.kind != "transformer":
         return row
     store = cache.store()
-    made = worker.stored(store, encoder, catalogue.texts, settings.dtype) or "float32"
-    key = encoders.key(encoder, made)
+    made = worker.stored(store, encoder, catalogue.texts, settings.dtype, catalogue.owner) or "float32"
+    key = encoders.key(encoder, made, catalogue.owner)
     facts = store.facts(key)
     seconds = float(facts.get("seconds") or 0)
     return row | {
@@ -110,7 +110,7 @@ def show_encoder(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> 
     st.subheader(plain(encoder.title))
     source = f" {plain(encoder.repository)}, revision {str(encoder.revision)[:12]}." if encoder.repository else ""
     st.markdown(f"{plain(encoder.note)}{source}")
-    here = worker.stored(cache.store(), encoder, catalogue.texts, settings.dtype)
+    here = worker.stored(cache.store(), encoder, catalogue.texts, settings.dtype, catalogue.owner)
     if encoder.kind != "transformer" or here:
         st.page_link(
             PAGES / "overview.py",
@@ -128,7 +128,7 @@ def show_encoder(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> 
 
 def _encode(catalogue: Catalogue, settings: Settings, encoder: Encoder) -> None:
     if st.session_state.get("encode") == encoder.id:
-        job_progress(encoder.id, catalogue.texts, settings.dtype)
+        job_progress(encoder.id, catalogue.texts, settings.dtype, catalogue.owner)
         return
     fetch = checkpoints.place(encoder) == "hub"
     st.button(

@@ -116,7 +116,7 @@ def how_it_was_made(view: View) -> str:
     if encoder.kind != "transformer":
         return f"Encoder: {plain(encoder.title)}. No model and no graphics card are needed. {clustered}"
     dtype = cache.dtype_at_hand(view.catalogue, view.settings) or "float32"
-    facts = cache.store().facts(encoders.key(encoder, dtype))
+    facts = cache.store().facts(encoders.key(encoder, dtype, view.catalogue.owner))
     seconds = float(facts.get("seconds", "nan"))
     return (
         f"Encoder: {plain(encoder.title)}, {dtype}, on {plain(facts.get('device', 'unknown'))}. "

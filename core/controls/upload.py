@@ -319,7 +319,7 @@ def _use(raw: Raw, mapping: Mapping, limits: Limits) -> None:
 
 def _adopt(raw: Raw, mapping: Mapping, films: Films) -> None:
     """Put films to use in the place of those that the visitor brought before (a callback)."""
-    opened = uploads.open_own(raw, mapping, films, cache.background().forget)
+    opened = uploads.open_own(raw, mapping, films, cache.forget_films)
     before = cache.own_films()
     if before is not None:
         before.let_go()

@@ -203,7 +203,9 @@ class StubWorker:
         self.cancelled: list[str] = []
         self.now = Progress("job 1", encoders.DEFAULT_ENCODER, "loading", 0, 1187, 0)
 
-    def submit(self, encoder_id: str, texts: Sequence[str], *, dtype: str = "auto", retry: bool = False) -> str:
+    def submit(
+        self, encoder_id: str, texts: Sequence[str], *, dtype: str = "auto", retry: bool = False, owner: str = ""
+    ) -> str:
         assert (encoder_id, len(set(texts))) == (self.now.encoder_id, self.now.total)
         self.dtypes.append(dtype)
         self.submitted.append(retry)
