@@ -148,7 +148,7 @@ class Catalogue:
 
     @property
     def owner(self) -> str:
-        """Whose the texts are: what a visitor brought beside genres is nobody else's; empty for what anyone may have."""
+        """Whose the texts are: a visitor's own, beside genres, are nobody else's; empty for what anyone may have."""
         return self.salt if self.private and self.text != GENRES else ""
 
     @property
