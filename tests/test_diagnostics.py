@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import (
     adjusted_rand_score,
     calinski_harabasz_score,
@@ -365,3 +367,11 @@ def test_overlap_and_jaccard_by_hand() -> None:
     films = diagnostics.overlap(whole([4, 3, 2, 1, 9]), whole([0, 0, 1, 1, -1]), whole([0, 2, 2, 2, 0]))
     assert films.tolist() == [[4, 0, 3], [0, 0, 3]]
     assert diagnostics.jaccard(films).tolist() == [[4 / 7, 0, 3 / 10], [0, 0, 3 / 6]]
+
+
+@given(npst.arrays(np.int64, st.tuples(st.integers(0, 7), st.integers(0, 7)), elements=st.integers(0, 50)))
+def test_matching_keeps_as_many_films_as_scipy_does(films: NDArray[np.int64]) -> None:
+    found = diagnostics.matching(films)
+    rows = np.flatnonzero(found >= 0)
+    assert len({*found[rows].tolist()}) == len(rows) == min(films.shape)
+    assert films[rows, found[rows]].sum() == films[linear_sum_assignment(films, maximize=True)].sum()

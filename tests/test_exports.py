@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +281,16 @@ def test_a_folder_that_cannot_take_the_file(tmp_path: Path) -> None:
         exports.write(TABLE, tmp_path / "folder.csv")
     assert list(tmp_path.iterdir()) == [tmp_path / "folder.csv"]
     assert list((tmp_path / "folder.csv").iterdir()) == []
+
+
+def test_notes_are_a_column_where_there_are_some(catalogue: Catalogue, documents: Space, analysed: Analysis) -> None:
+    names = list(analysed.names)
+    names[2] = replace(names[2], text="=1+1", own=True, note="@note\nof two lines")
+    table = exports.clustered_films(catalogue.rows(), replace(analysed, names=tuple(names)), documents.xy)
+    assert table.column_names[-1] == "cluster_note"
+    rows = table.select(["cluster", "cluster_name", "cluster_note"]).to_pylist()
+    assert {row["cluster_note"] for row in rows if row["cluster"] == 2} == {"@note\nof two lines"}
+    assert {row["cluster_note"] for row in rows if row["cluster"] != 2} == {None}
+    assert {row["cluster_name"] for row in rows if row["cluster"] == 2} == {"=1+1"}
+    lines = cells(exports.csv_bytes(table.select(["cluster_name", "cluster_note"])))
+    assert ["'=1+1", "'@note\nof two lines"] in lines

@@ -199,6 +199,116 @@ def test_a_file_that_was_there_survives_a_failure(
     assert [path.name for path in tmp_path.iterdir()] == ["clusters.csv"]
 
 
+# Recipes
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> dict[str, Any]:
+    """The recipe in the report of five clusters of the baseline."""
+    arguments = ("--k", "5", "--seed", "3", "--standardize", "--encoder", "multi-hot")
+    assert run("cluster", *arguments, "--out", tmp_path / "first.parquet", "--report", tmp_path / "first.json") == 0
+    found: dict[str, Any] = json.loads((tmp_path / "first.json").read_text())["recipe"]
+    return found
+
+
+def replay(recipe: dict[str, Any], folder: Path, *arguments: str | Path) -> int:
+    (folder / "recipe.json").write_text(json.dumps(recipe))
+    out = ("--out", folder / "again.parquet", "--report", folder / "again.json")
+    return run("cluster", "--recipe", folder / "recipe.json", *out, *arguments)
+
+
+def test_a_recipe_gives_the_same_again(
+    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert replay(recipe, tmp_path) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[1:] == ["genrescope: The same result as the recipe: all 17,029 films are in the same clusters."]
+    assert pq.read_table(tmp_path / "again.parquet").equals(pq.read_table(tmp_path / "first.parquet"))
+    assert json.loads((tmp_path / "again.json").read_text())["recipe"] == recipe
+    # Flags that say the same are no contradiction.
+    assert replay(recipe, tmp_path, "--k", "5", "--seed", "3", "--standardize", "--encoder", "multi-hot") == 0
+
+
+def test_names_and_filters_of_a_recipe_are_taken(recipe: dict[str, Any], tmp_path: Path) -> None:
+    recipe["names"] = [{"cluster": 2, "name": "Mine", "note": "a note"}]
+    assert replay(recipe, tmp_path) == 0
+    rows = pq.read_table(tmp_path / "again.parquet").to_pylist()
+    assert {(row["cluster_name"], row["cluster_note"]) for row in rows if row["cluster"] == 2} == {("Mine", "a note")}
+    assert {row["cluster_note"] for row in rows if row["cluster"] != 2} == {None}
+    report = json.loads((tmp_path / "again.json").read_text())
+    assert (report["clusters"][2]["name"], report["clusters"][2]["note"]) == ("Mine", "a note")
+    assert report["recipe"]["names"] == recipe["names"]
+
+    recipe["settings"]["filters"]["years"] = [1980, 1989]
+    assert replay(recipe, tmp_path) == 1
+    rows = pq.read_table(tmp_path / "again.parquet").to_pylist()
+    assert {row["year"] // 10 for row in rows} == {198}
+    assert json.loads((tmp_path / "again.json").read_text())["movies"] == len(rows)
+
+
+def test_a_recipe_that_gives_something_else_says_what(
+    recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe["settings"]["standardize"] = False
+    recipe["encoding"]["revision"] = "another"
+    recipe["libraries"]["numpy"] = "1.0"
+    capsys.readouterr()
+    status = replay(recipe, tmp_path)
+    said = capsys.readouterr().err
+    assert status == 1
+    assert "films" in said
+    assert "changed cluster." in said
+    assert "genrescope: Revision of the encoder: here none, in the recipe another." in said
+    assert f"genrescope: Numpy: here {np.__version__}, in the recipe 1.0." in said
+    assert (tmp_path / "again.parquet").exists()  # what came out here, and it was said that it is another
+
+
+def test_a_recipe_of_other_films(recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pq.read_table(ROOT / "data" / "movies.parquet")
+    pq.write_table(table.slice(2000), tmp_path / "fewer.parquet")
+    status = replay(recipe, tmp_path, "--movies", tmp_path / "fewer.parquet")
+    said = capsys.readouterr().err
+    gone = sum(bool(genres) for genres in table["genres"].to_pylist()[:2000])
+    assert status == 1
+    assert f" of {17029 - gone:,} films (" in said
+    assert f"; {gone:,} of the recipe's are in no cluster here." in said
+    assert "genrescope: Catalogue: here fewer.parquet (content " in said
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "says"),
+    [
+        ({}, ("--k", "6"), "--k 6 contradicts the recipe, which says 5. Leave out one of them."),
+        ({}, ("--seed", "0"), "--seed 0 contradicts the recipe, which says 3."),
+        ({}, ("--encoder", "tf-idf"), "--encoder tf-idf contradicts the recipe, which says multi-hot."),
+        ({}, ("--dtype", "auto"), "--dtype auto contradicts the recipe, which says float32."),
+        ({"standardize": False}, ("--standardize",), "--standardize contradicts the recipe, which says False."),
+        ({"encoder": "evil"}, (), "There is no encoder “evil”. The known encoders are:"),
+        ({"n_clusters": 1}, (), "--recipe recipe.json: settings.n_clusters: 1 is not from 2 to 50."),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed(
+    recipe: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any],
+    arguments: tuple[str, ...],
+    says: str,
+) -> None:
+    recipe["settings"].update(change)
+    capsys.readouterr()
+    assert replay(recipe, tmp_path, *arguments) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"genrescope: {says}")
+    assert not (tmp_path / "again.parquet").exists()
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("cluster", "--recipe", tmp_path / "none.json", "--out", tmp_path / "out.csv") == 2
+    assert "none.json: No such file" in capsys.readouterr().err
+
+
 def test_as_a_command_it_needs_no_streamlit(tmp_path: Path) -> None:
     """The real command, in a process of its own; nothing but the result goes to the disk."""
     code = "import runpy, sys; sys.modules['streamlit'] = None; runpy.run_module('core', run_name='__main__')"

@@ -17,7 +17,6 @@ LAZY_ROWS = 20_000
 OVERVIEW_CONFIG = {
     "cluster": st.column_config.NumberColumn("Cluster", width="small"),
     "name": st.column_config.TextColumn("Name", width="medium"),
-    "note": st.column_config.TextColumn("Your note", width="medium"),
     "n_movies": st.column_config.NumberColumn("Films", format="localized", width="small"),
     "percent": st.column_config.NumberColumn("Share", format="%.1f %%", width="small"),
     "coherence": st.column_config.NumberColumn("Coherence", format="%.2f", width="small"),
@@ -36,6 +35,7 @@ OVERVIEW_CONFIG = {
         "Rated films", format="localized", width="small", help="Films that have a Tomatometer."
     ),
     "top_genres": st.column_config.TextColumn("Most frequent genres, share (×lift)", width="large"),
+    "note": st.column_config.TextColumn("Your note", width="medium"),
 }
 MEASURE_NAMES = {
     "year": ("Year", "{:.0f}"),
