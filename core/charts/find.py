@@ -50,7 +50,7 @@ def _found_map(axes: tuple[str, str]) -> dict[str, Any]:
             color=alt.Color("color:N", scale=None),
             order=alt.Order("depth:Q", sort="ascending"),
             size=alt.Size("n_movies:Q", scale=alt.Scale(range=[18, 1600]), legend=None),
-            opacity=alt.condition(pick, alt.Opacity("strength:Q", scale=None), alt.value(0.08)),
+            opacity=alt.condition(pick, alt.value(1.0), alt.Opacity("strength:Q", scale=None), empty=False),
             stroke=alt.condition("datum.near", alt.value(MARK), alt.value("#8884")),
             strokeWidth=alt.condition("datum.near", alt.value(2), alt.value(0.5)),
             tooltip=[
