@@ -2,7 +2,8 @@
 
 Pages must not freeze while fifty clusterings are made. They ask for a result by a key, get told how far it is, and ask
 again. Nobody owns a task, but a visitor who asks for another one of the same kind no longer wants the one before, and
-what nobody wants is stopped. One task at a time, so that visitors queue instead of taking each other's cores.
+what nobody wants is stopped. One task at a time, so that visitors queue instead of taking each other's cores; a minor
+one lets all others go before, also between its own steps.
 """
 
 import logging
@@ -37,13 +38,14 @@ class _Wish:
     """A task with its work and who wants it; read and written under the lock."""
 
     work: Work
+    minor: bool = False
     task: Task = field(default_factory=lambda: Task("waiting"))
     owners: set[Hashable] = field(default_factory=set)
     finished: float = 0.0
 
 
 class Background:
-    """Does one task at a time, the one asked for last first; safe to use from many threads."""
+    """Does one task at a time, the one asked for last first, minor ones at the end; safe to use from many threads."""
 
     def __init__(self, keep: int = 128) -> None:
         """Keep the results of the `keep` tasks that were asked for last."""
@@ -53,11 +55,13 @@ class Background:
         self._wants: dict[Hashable, Hashable] = {}
         self._thread: threading.Thread | None = None
 
-    def ask(self, key: Hashable, work: Work, owner: Hashable) -> Task:
+    def ask(self, key: Hashable, work: Work, owner: Hashable, minor: bool = False) -> Task:
         """Return how far the task with this key is, after having asked for it if nobody had.
 
         `work(on_progress, should_stop)` returns the result, or whatever when `should_stop` says so. `owner` is who
-        asks, with the kind of thing that is asked for: what the same owner wanted before is let go of.
+        asks, with the kind of thing that is asked for: what the same owner wanted before is let go of. A minor task
+        waits for all that are not, and whenever it calls `on_progress` it lets those go first that were asked for
+        meanwhile.
         """
         with self._changed:
             self._want(owner, key)
@@ -65,7 +69,7 @@ class Background:
             if wish is not None and wish.task.state == "failed" and time.monotonic() - wish.finished > FAILURE_SECONDS:
                 wish = None
             if wish is None:
-                wish = self._wishes[key] = _Wish(work)
+                wish = self._wishes[key] = _Wish(work, minor)
             self._wishes.move_to_end(key)
             wish.owners.add(owner)
             self._forget()
@@ -94,6 +98,16 @@ class Background:
 
     # What follows runs under the lock.
 
+    def _take(self, minor: bool) -> tuple[Hashable, _Wish] | None:
+        """Return what to do next and note that it runs, None if nothing waits; minor tasks only where they may."""
+        waiting = [(key, wish) for key, wish in self._wishes.items() if wish.task.state == "waiting"]
+        major = [(key, wish) for key, wish in waiting if not wish.minor]
+        if not major and not (minor and waiting):
+            return None
+        key, wish = (major or waiting)[-1]
+        wish.task = Task("running")
+        return key, wish
+
     def _want(self, owner: Hashable, key: Hashable) -> None:
         """Note what an owner wants now, and let go of what it wanted before."""
         before = self._wants.get(owner)
@@ -117,18 +131,27 @@ class Background:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                waiting = [(key, wish) for key, wish in self._wishes.items() if wish.task.state == "waiting"]
-                if not waiting:
+                found = self._take(minor=True)
+                if found is None:
                     self._thread = None
                     return
-                key, wish = waiting[-1]
-                wish.task = Task("running")
-            self._run(key, wish)
+            self._run(*found)
+
+    def _let_go_first(self) -> None:
+        """Do what is not minor, in the middle of a minor task."""
+        while True:
+            with self._changed:
+                found = self._take(minor=False)
+            if found is None:
+                return
+            self._run(*found)
 
     def _run(self, key: Hashable, wish: _Wish) -> None:
         def on_progress(done: int, total: int) -> None:
             with self._changed:
                 wish.task = replace(wish.task, done=done, total=total)
+            if wish.minor:
+                self._let_go_first()
 
         def should_stop() -> bool:
             with self._changed:

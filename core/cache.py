@@ -565,6 +565,12 @@ def measure_stability(catalogue: Catalogue, settings: Settings, owner: Hashable)
     return background().ask(stability_key(catalogue, settings), work, owner)
 
 
+def stability_failed(catalogue: Catalogue, settings: Settings) -> bool:
+    """Return whether the stability of the clusters could not be measured."""
+    task = background().look(stability_key(catalogue, settings))
+    return task is not None and task.state == "failed"
+
+
 def measure_all_k(catalogue: Catalogue, settings: Settings, ks: tuple[int, ...], owner: Hashable) -> Task:
     """Ask for the figures of every k (`sweep.sweep`), and return how far they are."""
 
@@ -624,22 +630,24 @@ def compare_encoders(catalogue: Catalogue, settings: Settings, ids: tuple[str, .
     return background().ask(("encoders", catalogue.key, any_encoder, ids, dtypes), work, owner)
 
 
-def _seeds_key(catalogue: Catalogue, settings: Settings) -> Hashable:
+def seeds_key(catalogue: Catalogue, settings: Settings) -> Hashable:
+    """Return the key in `background` of what the seed does: the seed that is chosen makes no difference to it."""
     return ("seeds", catalogue.key, dataclasses.replace(settings, random_state=0))
 
 
 def seeds(catalogue: Catalogue, settings: Settings) -> Seeds | None:
     """Return what the seed does to the clusters (`stability.over_seeds`), None while that is not known."""
-    task = background().look(_seeds_key(catalogue, settings))
+    task = background().look(seeds_key(catalogue, settings))
     return task.result if task is not None and task.state == "done" else None
 
 
 def measure_seeds(catalogue: Catalogue, settings: Settings, owner: Hashable) -> Task:
-    """Ask for what the seed does to the clusters, and return how far it is."""
+    """Ask for what the seed does to the clusters, after whatever else is asked for, and return how far it is."""
+    space = documents(catalogue, settings)
 
     def work(on_progress: OnProgress, should_stop: ShouldStop) -> Seeds:
         return stability_module.over_seeds(
-            documents(catalogue, settings),
+            space,
             catalogue.weights(settings.filters),
             settings.n_clusters,
             explain.membership(catalogue.genre_lists)[0],
@@ -647,7 +655,7 @@ def measure_seeds(catalogue: Catalogue, settings: Settings, owner: Hashable) -> 
             on_progress=on_progress,
         )
 
-    return background().ask(_seeds_key(catalogue, settings), work, owner)
+    return background().ask(seeds_key(catalogue, settings), work, owner, minor=True)
 
 
 def variants(catalogue: Catalogue, encoder_id: str) -> dict[health.Variant, tuple[str, ...]]:
@@ -726,6 +734,16 @@ def _genre_tables(_catalogue: Catalogue, fingerprint: str) -> tuple[pd.DataFrame
 def genre_tables(catalogue: Catalogue) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return how frequent the genres are and which come together (`inventory`)."""
     return _genre_tables(catalogue, catalogue.fingerprint)
+
+
+@_of_films(st.cache_data, max_entries=16, show_spinner=False)
+def _box_office(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
+    return _catalogue.box_office_by_cluster(analysis(_catalogue, settings).clustering.labels, settings.filters)
+
+
+def box_office(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
+    """Return a row for each cluster and five years with the median (`Catalogue.box_office_by_cluster`)."""
+    return _box_office(catalogue, catalogue.fingerprint, settings)
 
 
 def _frozen(value: T) -> T:

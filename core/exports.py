@@ -18,11 +18,14 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 ENDINGS = (".parquet", ".csv")
 
 
-def clustered_films(films: pa.Table, analysis: Analysis, xy: NDArray[np.float64]) -> pa.Table:
+def clustered_films(
+    films: pa.Table, analysis: Analysis, xy: NDArray[np.float64], stability: NDArray[np.float64] | None = None
+) -> pa.Table:
     """Return one row a film in input order with what the clustering says of it; empty where a film has no genre.
 
     films has movie_id, title, year, genres and list_id; the result has cluster, cluster_name, x, y, silhouette,
-    margin and runner_up instead of list_id, and cluster_note where the analyst wrote notes.
+    margin and runner_up instead of list_id, cluster_note where the analyst wrote notes, and stability (k,), NaN where
+    not known, if it is given.
     """
     found = analysis.clustering
     list_ids = films["list_id"].to_numpy(zero_copy_only=False)
@@ -50,6 +53,9 @@ def clustered_films(films: pa.Table, analysis: Analysis, xy: NDArray[np.float64]
     if any(name.note for name in analysis.names):
         notes = pa.array([name.note or None for name in analysis.names], pa.string())
         added["cluster_note"] = notes.take(cluster)
+    if stability is not None and len(stability):
+        worth = stability[np.where(without, 0, labels)]
+        added["stability"] = pa.array(worth, pa.float64(), mask=without | np.isnan(worth))
     table = films.drop_columns(["list_id"])
     for name, values in added.items():
         table = table.append_column(name, values)

@@ -300,6 +300,22 @@ class Catalogue:
             labels,
         )
 
+    def box_office_by_cluster(self, labels: IntArray, filters: Filters = NO_FILTERS, span: int = 5) -> pd.DataFrame:
+        """Return a row for each cluster and span of years that has films of it, with their median box office.
+
+        A span starts at a year that `span` divides. Columns: cluster, first_year, n_movies, n_known (films that have
+        a box office), q1, median, q3 (US dollars of each film's year, missing where no film has one).
+        """
+        where, parameters = filters.where()
+        return self._frame(
+            "SELECT cluster, CAST(floor(year / ?) * ? AS INTEGER) AS first_year, count(*) AS n_movies, "
+            "count(box_office) AS n_known, quantile_cont(box_office, 0.25) AS q1, median(box_office) AS median, "
+            "quantile_cont(box_office, 0.75) AS q3 FROM movies JOIN labels USING (list_id) "
+            f"WHERE year IS NOT NULL AND {where} GROUP BY cluster, first_year ORDER BY cluster, first_year",
+            [span, span, *parameters],
+            labels,
+        )
+
     def shares(
         self, column: str, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS
     ) -> tuple[pd.DataFrame, int, int]:

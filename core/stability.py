@@ -41,6 +41,16 @@ def verdict(value: float) -> Verdict:
     return "solid" if value >= SOLID else "fair" if value >= FAIR else "shaky"
 
 
+def told(value: float | None) -> str:
+    """Say a stability in a word and a number, as in “solid 0.92”, for wherever it is shown.
+
+    None is one that is not measured yet, NaN one that cannot be measured.
+    """
+    if value is None:
+        return "measuring"
+    return "not known" if np.isnan(value) else f"{verdict(value)} {value:.2f}"
+
+
 @dataclass(frozen=True, eq=False)
 class Stability:
     """clusters (k,): mean Jaccard of each cluster with its best match over refits, 0 to 1 (NaN without a refit)."""

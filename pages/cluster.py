@@ -81,7 +81,7 @@ else:
     if picked is not None:
         controls.show_reason(view, films.iloc[picked])
     controls.downloads(
-        lambda: films.drop(columns="list_id"), f"genrescope-cluster-{cluster}", f"These {len(films):,} films"
+        lambda: controls.listed_films(view, films), f"genrescope-cluster-{cluster}", f"These {len(films):,} films"
     )
 
 st.subheader(f"Typical and borderline {unit}s")
@@ -125,3 +125,4 @@ st.caption(
     "Median, and in brackets the middle half of the films. “Known for” tells how many films have the value at all. Box "
     "office is the largest gross that was reported, often worldwide, in dollars of its year."
 )
+controls.measure_stability(view)

@@ -11,7 +11,7 @@ st.title("A against B")
 controls.scope(view)
 if view.analysis.clustering.n_clusters < 2:
     st.info("There is only one cluster, so there is nothing to hold it against.", icon=":material/info:")
-    st.stop()
+    controls.stop()
 
 a, b = controls.choose_sides(view)
 names = (controls.label(view.analysis, a), "the rest" if b is None else controls.label(view.analysis, b))
@@ -43,3 +43,4 @@ st.caption(
     "have the column, five of them the value, and it holds among all rows of its kind (Benjamini and Hochberg, 5 %). "
     "Box office is in dollars of each film's year."
 )
+controls.measure_stability(view)

@@ -30,4 +30,5 @@ else:
     )
     if picked is not None:
         controls.show_reason(view, films.iloc[picked])
-    controls.downloads(lambda: films.drop(columns="list_id"), "genrescope-search", f"These {len(films):,} films")
+    controls.downloads(lambda: controls.listed_films(view, films), "genrescope-search", f"These {len(films):,} films")
+controls.measure_stability(view)

@@ -41,6 +41,7 @@ layout = st.segmented_control(
 )
 layout = layout if layout in charts.AXES else "PCA"
 lists, clusters = controls.tables(view, layout)
+clusters = controls.with_stability(view, clusters)
 controls.show_chart(
     charts.genre_map(lists, clusters, charts.AXES[layout]),
     key="genre_map",
@@ -60,9 +61,7 @@ st.caption(
 
 st.subheader("Clusters")
 st.dataframe(
-    charts.with_color(
-        controls.overview_columns(controls.with_stability(view, clusters)), clusters["color"], clusters["text_color"]
-    ),
+    charts.with_color(controls.overview_columns(clusters), clusters["color"], clusters["text_color"]),
     hide_index=True,
     height="content" if n_clusters <= 12 else 460,
     key="cluster_table",
@@ -77,7 +76,7 @@ st.caption(
     "Select a row to open a cluster. Share is of the films with genres. ×2.0 after a genre means twice as common as in "
     "the catalogue. Year and Tomatometer are medians over the films that have one; rated films have a Tomatometer."
 )
-controls.measure_stability(view)
+controls.measure_stability(view, seeds=True)
 
 controls.show_chart(
     charts.sizes(clusters),
@@ -94,7 +93,7 @@ measure = st.segmented_control(
 )  # fmt: skip
 controls.show_chart(
     charts.genre_heatmap(
-        found.genres.merge(clusters[["cluster", "label"]], on="cluster"),
+        found.genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"),
         measure if measure == "lift" else "share",
     ),
     key="heatmap",

@@ -8,10 +8,11 @@ view = controls.current()
 st.title("Trends")
 controls.scope(view)
 _, clusters = controls.tables(view)
+clusters = controls.with_stability(view, clusters)
 shares = cache.trends(view.catalogue, view.settings)
 if shares["year"].nunique() < 2:
     st.info("These films lie in a single year, or in none, so there is nothing to compare.", icon=":material/info:")
-    st.stop()
+    controls.stop()
 
 rising, falling = controls.risen_and_fallen(shares, clusters)
 st.markdown(
@@ -19,7 +20,7 @@ st.markdown(
     "to open the films of that cluster and year."
 )
 controls.show_chart(
-    charts.trends(shares.merge(clusters[["cluster", "label", "color"]], on="cluster")),
+    charts.trends(shares.merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")),
     key="trends",
     on_select=lambda: controls.picked_in_chart("trends"),
     alt="Lines: each cluster's share of every year's films, smoothed; the table below has the numbers.",
@@ -38,3 +39,7 @@ st.caption(
     "few, shares swing. Select a row to open the cluster."
 )
 controls.show_pick(view, "decades")
+
+st.subheader("Box office")
+controls.show_box_office(view, clusters)
+controls.measure_stability(view)

@@ -27,7 +27,9 @@ def tables(catalogue: Catalogue, documents: Space, analysed: Analysis) -> tuple[
     lists = analysis.list_table(catalogue, analysed, documents.xy)
     clusters = analysis.cluster_table(analysed, lists, catalogue.cluster_measures(analysed.clustering.labels))
     colored = charts.cluster_colors(clusters["leading_genre"].tolist())
-    return lists, clusters.assign(color=colored, text_color=[charts.readable_on(color) for color in colored])
+    return lists, clusters.assign(
+        color=colored, text_color=[charts.readable_on(color) for color in colored], stability="solid 0.91"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +38,20 @@ def figures(
 ) -> dict[str, Callable[[bool], Figure]]:
     """A way to draw each chart, from all rows or from a part of them."""
     lists, clusters = tables
-    genres = analysed.genres.merge(clusters[["cluster", "label"]], on="cluster")
+    genres = analysed.genres.merge(clusters[["cluster", "label", "stability"]], on="cluster")
     one = analysed.genres[(analysed.genres["cluster"] == 3) & (analysed.genres["n_cluster"] > 0)]
     years = explain.smoothed_shares(explain.year_shares(catalogue.years(analysed.clustering.labels, 3)))
-    shares = catalogue.years_by_cluster(analysed.clustering.labels).merge(clusters[["cluster", "label", "color"]])
+    about = clusters[["cluster", "label", "color", "stability"]]
+    shares = catalogue.years_by_cluster(analysed.clustering.labels).merge(about)
     shares = explain.smoothed_shares(explain.year_shares(shares))
     points = pd.DataFrame(
         {"k": [2, 3, 4], "value": [0.1, 0.2, 0.3], "text": ["0.1"] * 3, "current": [True, False, False]}
     )
-    nodes = clusters.assign(k=3, survives=1)[["k", "cluster", "x", "n_movies", "label", "color", "survives"]]
+    nodes = clusters.assign(k=3, survives=1, stability=[None, 0.9, 0.7, 0.5] * 3)
+    nodes = nodes[["k", "cluster", "x", "n_movies", "label", "color", "survives", "stability"]]
     near = lists.assign(cosine=0.5, near=lists["list_id"] < 30)
     mark = {"x": 0.0, "y": 0.1, "cluster": 3, "note": "Your words"}
-    lines = nodes.assign(parent_k=2, parent_x=0.5, share_of_child=1.0).drop(columns="survives")
+    lines = nodes.assign(parent_k=2, parent_x=0.5, share_of_child=1.0).drop(columns=["survives", "stability"])
     shared = diagnostics.overlap(analysed.weights, analysed.clustering.labels, analysed.clustering.labels % 5)
     flows = agreement.flows(shared, agreement.match(shared))
     fives = clusters[:5].assign(n_movies=shared.sum(axis=0))
@@ -57,6 +61,8 @@ def figures(
     pairs = pairs.assign(place_one=[0, 0, 1, 1], place_other=[0, 1, 0, 1])
     both = lists.assign(x_a=lists["x"], y_a=lists["y"], x_b=-lists["x"], y_b=lists["y"], label_a="A", label_b="B")
     both = charts.side_by_side(both.assign(color_a="#aa3311", color_b="#3366cc"))
+    gross = catalogue.box_office_by_cluster(analysed.clustering.labels).assign(years="1990 to 1994")
+    gross = gross.merge(about)
     return {
         "agreement, AMI": lambda part: charts.agreement_matrix(pairs[: 2 if part else None], "AMI"),
         "agreement, ARI": lambda part: charts.agreement_matrix(pairs[: 2 if part else None], "ARI"),
@@ -72,13 +78,25 @@ def figures(
         "genres": lambda part: charts.genre_lifts(one[: 3 if part else None], "#aa3311" if part else "#3366cc"),
         "years": lambda part: charts.year_shares(years[: 5 if part else None], "#aa3311" if part else "#3366cc"),
         "trends": lambda part: charts.trends(shares[: 50 if part else None]),
+        "box office": lambda part: charts.box_office(gross[: 50 if part else None]),
         "over k": lambda part: charts.over_k(points[: 2 if part else None], "Silhouette", ".2f"),
         "descent": lambda part: charts.lines_of_descent(nodes[: 2 if part else None], lines[: 1 if part else None]),
     }
 
 
 NAMES = ["agreement, AMI", "agreement, ARI", "flow", "two maps"]
-NAMES += ["map", "sizes", "heat map, share", "heat map, lift", "genres", "years", "trends", "over k", "descent"]
+NAMES += [
+    "map",
+    "sizes",
+    "heat map, share",
+    "heat map, lift",
+    "genres",
+    "years",
+    "trends",
+    "box office",
+    "over k",
+    "descent",
+]
 NAMES += ["found"]
 
 
@@ -175,6 +193,7 @@ def test_a_click_can_be_picked_up(figures: dict[str, Callable[[bool], Figure]], 
         **{"over k": ["k"], "descent": ["k", "cluster"], "flow": ["a", "b"], "two maps": ["list_id"]},
         **{"agreement, AMI": ["one", "other"], "agreement, ARI": ["one", "other"]},
         "found": ["cluster", "genre_list"],
+        "box office": ["cluster", "first_year"],
     }
     expected = picked.get(name, ["cluster"])
     assert params["pick"]["select"]["fields"] == expected
@@ -432,7 +451,7 @@ def test_charts_of_nothing(analysed: Analysis, tables: tuple[pd.DataFrame, pd.Da
     empty = [
         charts.genre_map(lists[:0], clusters[:0], AXES),
         charts.sizes(clusters[:0]),
-        charts.genre_heatmap(analysed.genres[:0].assign(label=""), "lift"),
+        charts.genre_heatmap(analysed.genres[:0].assign(label="", stability=""), "lift"),
         charts.genre_lifts(analysed.genres[:0], "#3366cc"),
         charts.year_shares(
             pd.DataFrame(columns=["year", "n_cluster", "n_all", "share", "share_low", "share_high"]), "#0"

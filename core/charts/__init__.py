@@ -12,13 +12,15 @@ from core.charts.data import co_occurrence, films_by_year, genre_frequencies, mi
 from core.charts.figure import Figure
 from core.charts.find import found_map
 from core.charts.overview import AXES, MOST_MARKS, genre_heatmap, genre_map, sizes
-from core.charts.trends import trends
+from core.charts.trends import FEW_KNOWN, box_office, trends
 
 __all__ = [
     "AXES",
+    "FEW_KNOWN",
     "MOST_MARKS",
     "Figure",
     "agreement_matrix",
+    "box_office",
     "cluster_colors",
     "co_occurrence",
     "films_by_year",

@@ -5,9 +5,11 @@ from typing import Any
 
 import pandas as pd
 
+from core import stability
 from core.charts.figure import CANVAS, GREY, Figure, specification
 
 MEASURE_HEIGHT, DESCENT_HEIGHT = 230, 640
+FULL, FILLS = 0.95, {"fair": 0.4, "shaky": 0.05}  # a circle is as full as its cluster is stable
 LINE, MARK = "#486ed6", "#de7e28"
 
 
@@ -45,16 +47,19 @@ def _over_k(title: str, form: str) -> dict[str, Any]:
 def lines_of_descent(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
     """Draw a row of clusters for each k, a circle a cluster sized by films, and a line for the films that move along.
 
-    nodes has k, cluster, x, n_movies, label, color, survives (the number of k over which the cluster stays the same);
-    edges has k, x, parent_k, parent_x, n_movies, share_of_child, label, color. Selection: `pick` (fields k and
-    cluster) on a click.
+    nodes has k, cluster, x, n_movies, label, color, survives (the number of k over which the cluster stays the same)
+    and stability (None where it is not known); edges has k, x, parent_k, parent_x, n_movies, share_of_child, label,
+    color. Selection: `pick` (fields k and cluster) on a click.
     """
+    words = [stability.told(None if pd.isna(value) else float(value)) for value in nodes["stability"]]
     circles = nodes.assign(
         node=True,
         tip=[
-            f"k = {row.k}, cluster {row.label}: {row.n_movies:,} films; the same over {row.survives} k"
-            for row in nodes.itertuples()
+            f"k = {row.k}, cluster {row.label}: {row.n_movies:,} films; stability: {told}; the same over "
+            f"{row.survives} k"
+            for row, told in zip(nodes.itertuples(), words, strict=True)
         ],
+        fill=[FILLS.get(told.split()[0], FULL) for told in words],
     )
     lines = edges.assign(
         node=False,
@@ -62,7 +67,7 @@ def lines_of_descent(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
             f"{row.n_movies:,} films, {row.share_of_child:.0%} of {row.label}, come along" for row in edges.itertuples()
         ],
     )
-    columns = ["node", "k", "cluster", "x", "parent_k", "parent_x", "n_movies", "survives", "color", "tip"]
+    columns = ["node", "k", "cluster", "x", "parent_k", "parent_x", "n_movies", "survives", "fill", "color", "tip"]
     return Figure(_lines_of_descent(), pd.concat([lines, circles]).reindex(columns=columns))
 
 
@@ -97,11 +102,13 @@ def _lines_of_descent() -> dict[str, Any]:
     )
     circles = (
         base.transform_filter("datum.node")
-        .mark_circle(stroke=GREY)
+        .mark_point(filled=True)
         .encode(
             size=alt.Size("n_movies:Q", scale=alt.Scale(range=[12, 620]), legend=None),
-            # A ring for clusters that stay the same over five k and more.
-            strokeWidth=alt.condition("datum.survives >= 5", alt.value(2), alt.value(0)),
+            fillOpacity=alt.FillOpacity("fill:Q", scale=None, legend=None),
+            # A grey ring for clusters that stay the same over five k and more.
+            stroke=alt.condition("datum.survives >= 5", alt.value(GREY), alt.Stroke("color:N", scale=None)),
+            strokeWidth=alt.condition("datum.survives >= 5", alt.value(2.5), alt.value(1)),
             opacity=alt.condition(pick, alt.value(0.95), alt.value(0.3)),
         )
         .add_params(pick)

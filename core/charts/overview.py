@@ -26,18 +26,18 @@ Measure = Literal["share", "lift"]
 def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]) -> Figure:
     """Draw the map of the genre lists: a bubble a list, sized by films, coloured and numbered by cluster.
 
-    lists has x, y, n_movies, text, cluster; clusters has cluster, label, color, text_color, x, y, n_movies.
-    Selections: `pick` (field cluster) on a click, `brush` (x and y) on a drag.
+    lists has x, y, n_movies, text, cluster; clusters has cluster, label, color, text_color, stability
+    (in words), x, y, n_movies. Selections: `pick` (field cluster) on a click, `brush` (x and y) on a drag.
     """
     # A row with a text colour is a cluster's badge.
     bubbles = drawn(lists)
     bubbles = (
         bubbles.assign(text=bubbles["text"].str.slice(0, LONGEST_TEXT))
-        .merge(clusters[["cluster", "label", "color"]], on="cluster")
+        .merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")
         .assign(text_color=None)
     )
     badges = clusters.assign(text="")
-    columns = ["x", "y", "n_movies", "text", "cluster", "label", "color", "text_color"]
+    columns = ["x", "y", "n_movies", "text", "cluster", "label", "stability", "color", "text_color"]
     return Figure(_genre_map(axes), pd.concat([bubbles[columns], badges[columns]]))
 
 
@@ -63,6 +63,7 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
             alt.Tooltip("text:N", title="Text"),
             alt.Tooltip("n_movies:Q", title="Films", format=","),
             alt.Tooltip("label:N", title="Cluster"),
+            alt.Tooltip("stability:N", title="Stability of the cluster"),
         ],
     )
     circles = (
@@ -92,11 +93,12 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
 
 
 def sizes(clusters: pd.DataFrame) -> Figure:
-    """Draw the films in each cluster as bars, largest first; clusters has cluster, label, color, n_movies, share.
+    """Draw the films in each cluster as bars, largest first.
 
-    Selection: `pick` (field cluster) on a click.
+    clusters has cluster, label, color, stability (in words), n_movies, share. Selection: `pick` (field cluster) on a
+    click.
     """
-    return Figure(_sizes(), clusters[["cluster", "label", "color", "n_movies", "share"]])
+    return Figure(_sizes(), clusters[["cluster", "label", "color", "stability", "n_movies", "share"]])
 
 
 @cache
@@ -111,6 +113,7 @@ def _sizes() -> dict[str, Any]:
             alt.Tooltip("label:N", title="Cluster"),
             alt.Tooltip("n_movies:Q", title="Films", format=","),
             alt.Tooltip("share:Q", title="Share of films with genres", format=".1%"),
+            alt.Tooltip("stability:N", title="Stability"),
         ],
     )
     bars = (
@@ -127,12 +130,12 @@ def _sizes() -> dict[str, Any]:
 
 
 def genre_heatmap(genres: pd.DataFrame, measure: Measure) -> Figure:
-    """Draw genre by cluster; genres has cluster, label, genre, share, lift, n_cluster.
+    """Draw genre by cluster; genres has cluster, label, stability (in words), genre, share, lift, n_cluster.
 
     Share runs from nothing to all films; lift is on a logarithmic scale around 1, from orange (rarer than in the
     catalogue) to blue (more frequent). Selection: `pick` (fields cluster and genre) on a click.
     """
-    rows = genres[["cluster", "label", "genre", "n_cluster", "share", "lift"]]
+    rows = genres[["cluster", "label", "stability", "genre", "n_cluster", "share", "lift"]]
     return Figure(_genre_heatmap(measure), rows.assign(shown=rows["lift"].clip(LEAST_LIFT, MOST_LIFT)))
 
 
@@ -170,6 +173,7 @@ def _genre_heatmap(measure: Measure) -> dict[str, Any]:
                 alt.Tooltip("n_cluster:Q", title="Films", format=","),
                 alt.Tooltip("share:Q", title="Share of the cluster", format=".1%"),
                 alt.Tooltip("lift:Q", title="Lift", format=".2f"),
+                alt.Tooltip("stability:N", title="Stability of the cluster"),
             ],
         )
         .add_params(pick)

@@ -24,12 +24,13 @@ from core.controls.choice import (
     recommend,
     show_descent,
     show_figures,
-    stabilities,
     watch_figures,
-    watch_stabilities,
+    watch_rest,
+    what_is_known,
 )
 from core.controls.contrasts import contrast_films, contrast_table
 from core.controls.encoding import describe
+from core.controls.ending import stop
 from core.controls.find import (
     LIKE,
     MEANING,
@@ -69,6 +70,7 @@ from core.controls.picks import (
     film_filters,
     genre_picked,
     label,
+    labels_with_stability,
     link_to_cluster,
     picked_in_chart,
     picked_in_table,
@@ -96,11 +98,12 @@ from core.controls.tables import (
     films_line,
     how_it_was_made,
     list_table,
+    listed_films,
     overview_columns,
     spread_table,
     stand_out_table,
 )
-from core.controls.trends import decade_table, risen_and_fallen
+from core.controls.trends import decade_table, risen_and_fallen, show_box_office
 from core.controls.upload import bring_films
 from core.controls.words import counted, plain, unit
 
@@ -145,9 +148,11 @@ __all__ = [
     "hardware_line",
     "how_it_was_made",
     "label",
+    "labels_with_stability",
     "lifespan",
     "link_to_cluster",
     "list_table",
+    "listed_films",
     "look_ahead",
     "measure_sensitivity",
     "measure_stability",
@@ -175,6 +180,7 @@ __all__ = [
     "searched_films",
     "sensitivities",
     "show_agreement",
+    "show_box_office",
     "show_chart",
     "show_descent",
     "show_encoder",
@@ -196,16 +202,17 @@ __all__ = [
     "show_worth",
     "sidebar",
     "spread_table",
-    "stabilities",
     "stand_out_table",
+    "stop",
     "summary",
     "tables",
     "unit",
     "visit",
     "watch_comparison",
     "watch_figures",
-    "watch_stabilities",
+    "watch_rest",
     "what_a_cosine_means",
+    "what_is_known",
     "with_stability",
     "worth_table",
     "year_picked",

@@ -14,11 +14,11 @@ from core.charts.agreement import Agreement
 from core.controls.encoding import job_progress
 from core.controls.frame import PAGES, View, visitor
 from core.controls.picks import show_chart
-from core.controls.stability import words
 from core.controls.words import counted, plain
 from core.health import Sensitivity
 from core.movies import GENRES
 from core.recipes import Settings
+from core.stability import told
 
 MEASURING = "measuring"
 LOADING_SECONDS = 8.0  # of a model, on a small machine
@@ -172,7 +172,7 @@ def worth_table(view: View, comparison: Comparison) -> pd.DataFrame:
                 "coherence": row["coherence"],
                 "over_seeds": spread or MEASURING,
                 "stability": MEASURING if stable is None else _mean_stability(view, each, stable.clusters),
-                "lowest": MEASURING if stable is None else words(stable.lowest),
+                "lowest": MEASURING if stable is None else told(stable.lowest),
                 "seeds": MEASURING if seeds is None else f"{seeds.agreement:.2f}",
                 "first_genre": row["first_genre"],
                 "dominant_genre": row["dominant_genre"],

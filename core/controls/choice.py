@@ -1,6 +1,6 @@
 """What the page Choose k shows: figures over k as they become known, and where the clusters come from."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
@@ -14,13 +14,16 @@ from core.controls.names import given
 from core.controls.picks import show_chart
 from core.controls.words import plain
 from core.names import Clusters, applied
+from core.stability import Stability
 from core.sweep import SweepResult
 
 DEFAULT_MOST = 30
+STEP = 4  # the page runs again when so many more figures are known
 MEASURES = {
     "silhouette": ("Silhouette", ".2f", "How much nearer films are to their own cluster; higher is better."),
     "coherence": ("Coherence", ".2f", "How much of their genres two films of a cluster share; higher is better."),
     "stability": ("Lowest stability", ".2f", "Of the least stable cluster: 0.85 is solid, below 0.6 is shaky."),
+    "agreement": ("Seed agreement", ".2f", "How alike 20 clusterings are that differ in their seed; 1 is best (ARI)."),
     "calinski_harabasz": ("Calinski-Harabasz", "~s", "Spread between clusters over spread within; higher is better."),
     "davies_bouldin": ("Davies-Bouldin", ".2f", "How alike the most alike clusters are; lower is better."),
     "inertia": ("Inertia", "~s", "Sum of squared distances; it always falls with k, so look for the bend."),
@@ -53,44 +56,68 @@ def watch_figures(view: View, ks: tuple[int, ...]) -> None:
         st.progress(task.done / max(task.total, 1), text=f"{task.done} of {len(ks)} k measured")
 
 
-def stabilities(view: View, ks: list[int]) -> dict[int, float]:
-    """Return the stability of the least stable cluster for every k for which it is known."""
-    known = {}
-    for k in ks:
-        found = cache.stability(view.catalogue, replace(view.settings, n_clusters=k))
-        if found is not None:
-            known[k] = found.lowest
-    return known
+@dataclass(frozen=True)
+class Known:
+    """What is known by k of that which takes seconds each: the stability of its clusters, and the seed agreement."""
+
+    stability: dict[int, Stability]
+    agreement: dict[int, float]
+
+    @property
+    def n(self) -> int:
+        """How many figures these are."""
+        return len(self.stability) + len(self.agreement)
+
+
+def what_is_known(view: View, ks: list[int]) -> Known:
+    """Return what is known of every k; the page and its fragment each look for themselves."""
+    of = {k: replace(view.settings, n_clusters=k) for k in ks}
+    stabilities = {k: cache.stability(view.catalogue, settings) for k, settings in of.items()}
+    seeds = {k: cache.seeds(view.catalogue, settings) for k, settings in of.items()}
+    return Known(
+        {k: found for k, found in stabilities.items() if found is not None},
+        {k: found.agreement for k, found in seeds.items() if found is not None},
+    )
+
+
+def watch_rest(view: View, ks: list[int], shown: Known) -> None:
+    """Have the stabilities measured, then the seed agreements, and run the page again whenever more are known."""
+    if shown.n < 2 * len(ks):
+        _watch_rest(view, ks, shown.n)
+    else:  # a line in its place, so that nothing moves
+        st.progress(1.0, text=f"Stability and seed agreement are known for all {len(ks)} k")
 
 
 @st.fragment(run_every=1.0)
-def watch_stabilities(view: View, ks: list[int]) -> None:
-    """Ask for one stability after another, and run the page again when more of them are known."""
-    known = stabilities(view, ks)
-    left = [k for k in ks if k not in known]
-    if not left:
+def _watch_rest(view: View, ks: list[int], shown: int) -> None:
+    known = what_is_known(view, ks)
+    if known.n == 2 * len(ks) or known.n - shown >= STEP:
         st.rerun()
+    first, ask = len(known.stability) < len(ks), cache.measure_stability
+    kind, found = "stability", set(known.stability)
+    if not first:
+        kind, found, ask = "seeds", set(known.agreement), cache.measure_seeds
     # The k at hand first, then its neighbours: what is looked at is known first.
-    nearest = min(left, key=lambda k: abs(k - view.settings.n_clusters))
-    task = cache.measure_stability(
-        view.catalogue, replace(view.settings, n_clusters=nearest), (visitor(), "stabilities")
+    nearest = min((k for k in ks if k not in found), key=lambda k: abs(k - view.settings.n_clusters))
+    task = ask(view.catalogue, replace(view.settings, n_clusters=nearest), (visitor(), f"{kind} of all k"))
+    text = f"{'Stability' if first else 'Seed agreement'} known for {len(found)} of {len(ks)} k"
+    failed = f"; k = {nearest} could not be measured. Reload the page to try again."
+    st.progress(len(found) / len(ks), text=text + (failed if task.state == "failed" else f"; now k = {nearest}"))
+
+
+def figures_over_k(result: SweepResult, known: Known) -> pd.DataFrame:
+    """Return the figures of every k with stability and seed agreement where they are known."""
+    lowest = {k: found.lowest for k, found in known.stability.items()}
+    return result.frame.assign(
+        stability=[lowest.get(k, float("nan")) for k in result.frame["k"]],
+        agreement=[known.agreement.get(k, float("nan")) for k in result.frame["k"]],
     )
-    st.progress(len(known) / len(ks), text=f"Stability known for {len(known)} of {len(ks)} k; now k = {nearest}")
-    shown = st.session_state.get("stabilities_shown", 0)
-    if task.state == "done" and len(known) - shown >= 4:
-        st.rerun()
 
 
-def figures_over_k(view: View, result: SweepResult, known: dict[int, float]) -> pd.DataFrame:
-    """Return the figures of every k with the stability where it is known."""
-    st.session_state["stabilities_shown"] = len(known)
-    return result.frame.assign(stability=[known.get(k, float("nan")) for k in result.frame["k"]])
-
-
-def recommend(frame: pd.DataFrame, known: dict[int, float]) -> None:
+def recommend(frame: pd.DataFrame, known: Known) -> None:
     """Say which k stands out and why, or that none does; nothing is final before every stability is known."""
     found = sweep.recommend(frame)
-    if not known:
+    if not known.stability:
         st.info("Which k to take shows when the stability of the clusters is known.", icon=":material/hourglass_top:")
     elif found.k is None:
         st.info(plain(found.sentence), icon=":material/balance:")
@@ -122,10 +149,14 @@ def _k_picked(chart: str) -> None:
         st.session_state["k"] = int(points[0]["k"])
 
 
-def show_descent(view: View, result: SweepResult) -> None:
-    """Draw how the clusters of every k come from those of the k before."""
+def show_descent(view: View, result: SweepResult, known: Known) -> None:
+    """Draw how the clusters of every k come from those of the k before, and how stable each is where that is known."""
     nodes, edges = sweep.descent(result.clusterings, view.analysis.weights)
     nodes = _placed(nodes, edges).merge(_named(view, result), on=["k", "cluster"])
+    worth = {k: found.clusters.tolist() for k, found in known.stability.items()}
+    nodes["stability"] = [
+        worth[k][cluster] if k in worth else None for k, cluster in zip(nodes["k"], nodes["cluster"], strict=True)
+    ]
     places = nodes[["k", "cluster", "x", "label", "color"]]
     lines = edges[edges["share_of_child"] >= 0.02].merge(places, on=["k", "cluster"])
     parents = places.rename(columns={"k": "parent_k", "cluster": "parent", "x": "parent_x"})

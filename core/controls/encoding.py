@@ -4,6 +4,7 @@ import streamlit as st
 
 from core import cache, checkpoints, encoders
 from core.checkpoints import megabytes
+from core.controls.ending import stop
 from core.controls.words import different, plain
 from core.encoders import WantedDtype
 from core.movies import Catalogue
@@ -34,7 +35,7 @@ def wait_for_vectors(catalogue: Catalogue, settings: Settings) -> None:
         "You may leave this page: the work goes on, and everyone who waits for it shares it. Other encoders in the "
         "sidebar stay usable; multi-hot needs no vectors and is there at once."
     )
-    st.stop()
+    stop()
 
 
 def job_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype, owner: str = "") -> None:

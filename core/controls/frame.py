@@ -13,12 +13,14 @@ from core.analysis import Analysis
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
 from core.controls import names, own
 from core.controls.encoding import wait_for_vectors
+from core.controls.ending import stop
 from core.controls.recipes import link_opened, open_recipe, show_verdict, take_link
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
 from core.recipes import DEFAULT_K, MAX_SEED, Settings
 from core.sources import SourceError
+from core.stability import Stability
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 LOOKS = PAGES.parent / ".streamlit"
@@ -27,11 +29,16 @@ GENRE_MODES: tuple[GenreMode, ...] = ("any", "all", "none")
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows: the catalogue, the settings of this run and the clustering they give, under its names."""
+    """What a page shows: the catalogue, the settings of this run and the clustering they give, under its names.
+
+    stability and agreement (of seeds) are as known when the run began, so that a page does not contradict itself.
+    """
 
     catalogue: Catalogue
     settings: Settings
     analysis: Analysis
+    stability: Stability | None = None
+    agreement: float | None = None
 
 
 def navigation() -> st.Page:
@@ -143,7 +150,10 @@ def current() -> View:
     wait_for_vectors(catalogue, settings)
     # What was measured for settings that nobody looks at any more would take the time of this page.
     cache.background().leave((visitor(), "stability"), unless=cache.stability_key(catalogue, settings))
-    return View(catalogue, settings, names.named(catalogue, cache.analysis(catalogue, settings)))
+    cache.background().leave((visitor(), "seeds"), unless=cache.seeds_key(catalogue, settings))
+    found = names.named(catalogue, cache.analysis(catalogue, settings))
+    seeds = cache.seeds(catalogue, settings)
+    return View(catalogue, settings, found, cache.stability(catalogue, settings), seeds.agreement if seeds else None)
 
 
 def look_ahead(settings: Settings) -> None:
@@ -161,7 +171,7 @@ def open_catalogue() -> Catalogue:
         st.title("The catalogue cannot be opened")
         st.error(plain(str(error)), icon=":material/error:")
         st.caption("Nothing was changed. Correct the file or the setting, then reload this page.")
-        st.stop()
+        stop()
 
 
 @contextmanager
@@ -171,7 +181,7 @@ def explained_trouble() -> Iterator[None]:
         yield
     except CatalogueError as error:
         st.error(plain(str(error)), icon=":material/error:")
-        st.stop()
+        stop()
 
 
 def sidebar(catalogue: Catalogue) -> Settings:
@@ -248,7 +258,7 @@ def _known_encoders() -> Mapping[str, Encoder]:
         st.title("The encoders cannot be listed")
         st.error(plain(str(error)), icon=":material/error:")
         st.caption("Nothing was changed. Correct the setting, then restart the app.")
-        st.stop()
+        stop()
 
 
 def _advanced() -> None:
@@ -344,4 +354,4 @@ def scope(view: View, needs_clusters: bool = True) -> None:
         st.warning(notice, icon=":material/info:")
     show_verdict(view)
     if needs_clusters and view.analysis.clustering.n_clusters == 0:
-        st.stop()
+        stop()

@@ -9,6 +9,7 @@ import streamlit as st
 from core import cache
 from core.analysis import Analysis
 from core.charts import Figure
+from core.controls import stability
 from core.controls.frame import PAGES, View
 from core.controls.words import plain, unit
 
@@ -32,8 +33,11 @@ def choose_sides(view: View) -> tuple[int, int | None]:
     left, right = st.columns(2)
     with left:
         a = _choose(view, "a", "Cluster A", int(st.session_state.get("last_cluster", 0)), first=0)
+        stability.badge(view, a)
     with right:
         b = _choose(view, "b", "Cluster B", -1, first=-1)
+        if b not in (-1, a):
+            stability.badge(view, b)
     return a, None if b in (-1, a) else b
 
 
@@ -45,11 +49,13 @@ def _choose(view: View, name: str, title: str, otherwise: int, first: int) -> in
     number = next(each for each in (number, otherwise, first) if each in numbers)
     key = f"chosen_{name}"
     st.session_state[key] = number
+    labels = ["The rest", *labels_with_stability(view)]
     st.selectbox(
         title,
         numbers,
         key=key,
-        format_func=lambda i: "The rest" if i == -1 else label(view.analysis, i),
+        format_func=lambda i: labels[i + 1],
+        help=stability.ABOUT_LABELS,
         on_change=lambda: st.query_params.update({name: str(st.session_state[key])}),
     )
     if st.query_params.get(name) != str(number):
@@ -62,11 +68,17 @@ def label(analysis: Analysis, cluster: int) -> str:
     return f"{cluster} {analysis.names[cluster].text}"
 
 
+def labels_with_stability(view: View) -> list[str]:
+    """Return each cluster's number and name with its stability in brackets."""
+    return [f"{label(view.analysis, cluster)} ({told})" for cluster, told in enumerate(stability.words(view))]
+
+
 def link_to_cluster(
     view: View, cluster: int, genre: str | None = None, year: int | None = None, genre_list: str | None = None
 ) -> None:
     """Draw a link to a cluster's page, with a genre, a year or a genre list chosen there if one is given."""
-    text = f"Open cluster {cluster}: {plain(view.analysis.names[cluster].text)}"
+    name = f"{view.analysis.names[cluster].text} ({stability.words(view)[cluster]})"
+    text = f"Open cluster {cluster}: {plain(name)}"
     if genre:
         text += f", films with {plain(genre)}"
     if year is not None:
@@ -228,4 +240,5 @@ def with_clusters(view: View, films: pd.DataFrame) -> pd.DataFrame:
     cluster = films["list_id"].map(pd.Series(view.analysis.clustering.labels)).astype("Int64")
     films.insert(4, "cluster", cluster)
     films.insert(5, "cluster_name", cluster.map(dict(enumerate(names))))
+    films.insert(6, "stability", cluster.map(dict(enumerate(stability.words(view)))))
     return films

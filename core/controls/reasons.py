@@ -6,7 +6,7 @@ import streamlit as st
 from core import cache, reasons
 from core.controls.encoding import job_progress
 from core.controls.frame import View
-from core.controls.picks import label, link_to_cluster
+from core.controls.picks import labels_with_stability, link_to_cluster
 from core.controls.words import plain
 from core.movies import GENRES
 
@@ -27,12 +27,11 @@ def show_reason(view: View, film: pd.Series) -> None:
         job_progress(view.settings.encoder, texts, view.settings.dtype)
         return
     names = [name.text for name in view.analysis.names]
-    own = plain(label(view.analysis, found.cluster))
+    labels = [plain(text) for text in labels_with_stability(view)]
+    own = labels[found.cluster]
     text = f"As **{plain(said)}** it is in **{own}**."
     if found.runner_up >= 0:
-        text += (
-            f" The runner-up is {plain(label(view.analysis, found.runner_up))}, with a margin of {found.margin:.2f}."
-        )
+        text += f" The runner-up is {labels[found.runner_up]}, with a margin of {found.margin:.2f}."
     st.markdown(text)
     if view.settings.encoder != "tf-idf" and view.catalogue.text == GENRES:
         outcome = [(one.genre, names[one.cluster] if one.cluster >= 0 else "no cluster") for one in found.without]
@@ -42,12 +41,13 @@ def show_reason(view: View, film: pd.Series) -> None:
     for column, (cluster, rows) in zip(columns, sides, strict=True):
         if rows:
             typical = "; ".join(plain(view.catalogue.texts[row]) for row in rows)
-            column.markdown(f"Most typical of {plain(label(view.analysis, cluster))}: {typical}.")
+            column.markdown(f"Most typical of {labels[cluster]}: {typical}.")
             with column:
                 link_to_cluster(view, cluster)
     st.caption(
         "Margin: (distance to the runner-up's centre − distance to the own centre) / distance to the runner-up's, in "
-        "the encoder's space; near 0 the film might as well be in the other cluster."
+        "the encoder's space; near 0 the film might as well be in the other cluster. In brackets how stable a cluster "
+        "is."
         + " Without a genre the text that remains is encoded and goes to the nearest centre; the clusters themselves "
         "stay as they are." * (view.catalogue.text == GENRES)
     )

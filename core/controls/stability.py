@@ -1,68 +1,91 @@
 """How much a cluster is worth, wherever it is shown: measured in the background, and told as soon as it is known."""
 
 import time
+from typing import Literal
 
+import numpy as np
 import pandas as pd
 import streamlit as st
+from numpy.typing import NDArray
 
 from core import cache, stability
 from core.controls.frame import View, visitor
 
 REST_SECONDS = 1.0  # while the slider is still moving, measuring would only be in its way
-COLORS = {"solid": "green", "fair": "yellow", "shaky": "red"}
-ICONS = {"solid": ":material/verified:", "fair": ":material/rule:", "shaky": ":material/vital_signs:"}
+LOOKS: dict[str, tuple[str, Literal["green", "yellow", "red", "gray"]]] = {
+    "solid": (":material/verified:", "green"),
+    "fair": (":material/rule:", "yellow"),
+    "shaky": (":material/vital_signs:", "red"),
+    "measuring": (":material/hourglass_top:", "gray"),
+    "not": (":material/help:", "gray"),
+}
+MEANING = (
+    f"Films are drawn anew and clustered again, {stability.N_REFITS} times; stability is the share of its films that a "
+    "cluster has in common with the one that is then most like it (mean Jaccard, Hennig 2007). Solid from "
+    f"{stability.SOLID}, fair from {stability.FAIR}; a shaky one should not be quoted."
+)
+ABOUT_LABELS = "In brackets how stable the cluster is: solid, fair or shaky, from 0 to 1."
 
 
-def words(value: float) -> str:
-    """Return a stability as a word and a number."""
-    return "not known" if value != value else f"{stability.verdict(value)} {value:.2f}"
+def values(view: View) -> list[float | None]:
+    """Return the stability of every cluster: None while it is being measured, NaN where that is not possible."""
+    if view.stability is not None:
+        return [float(value) for value in view.stability.clusters]
+    failed = cache.stability_failed(view.catalogue, view.settings)
+    return [float("nan") if failed else None] * view.analysis.clustering.n_clusters
+
+
+def numbers(view: View) -> NDArray[np.float64]:
+    """Return the stability of every cluster, shape (k,), NaN where it is not known."""
+    return np.array([np.nan if value is None else value for value in values(view)])
+
+
+def words(view: View) -> list[str]:
+    """Return the stability of every cluster in words."""
+    return [stability.told(value) for value in values(view)]
 
 
 def with_stability(view: View, clusters: pd.DataFrame) -> pd.DataFrame:
-    """Add the column stability to the table of clusters, as words; it says so while it is being measured."""
-    found = cache.stability(view.catalogue, view.settings)
-    values = ["measuring"] * len(clusters) if found is None else [words(value) for value in found.clusters]
-    return clusters.assign(stability=values)
+    """Add the column stability, in words, to rows that have a column cluster."""
+    told = words(view)
+    return clusters.assign(stability=[told[cluster] for cluster in clusters["cluster"]])
 
 
 def badge(view: View, cluster: int) -> None:
-    """Draw a cluster's stability as a badge; until it is known, measure it."""
-    found = cache.stability(view.catalogue, view.settings)
-    if found is None:
-        measure_stability(view)
-        return
-    value = float(found.clusters[cluster])
-    verdict = stability.verdict(value)
-    st.badge(
-        f"Stability {words(value)}",
-        icon=ICONS[verdict],
-        color=COLORS[verdict],  # type: ignore[arg-type]
-        help=f"When films are drawn anew and clustered again, {found.n_refits} times, this cluster shares {value:.0%} "
-        "of its films with the one that is most like it (mean Jaccard, Hennig 2007). Solid from 0.85, fair from 0.6; a "
-        "shaky one should not be quoted.",
-    )
+    """Draw a cluster's stability as a badge."""
+    told = words(view)[cluster]
+    icon, color = LOOKS[told.split()[0]]
+    st.badge(f"Stability {told}", icon=icon, color=color, help=MEANING)
 
 
 @st.fragment(run_every=1.5)
 def _watch(view: View) -> None:
+    """Ask for the stability or, where the page shows it already, for the seed agreement, and say how far it is."""
+    known = view.stability is not None
     key = cache.stability_key(view.catalogue, view.settings)
     since = st.session_state.get("looking")
     if since is None or since[0] != key:
         since = st.session_state["looking"] = (key, time.monotonic())
+    what, step = ("how much the seed matters", "seeds") if known else ("how stable the clusters are", "refits")
     if time.monotonic() - since[1] < REST_SECONDS:
-        st.caption("The stability of the clusters is measured in a moment.")
+        st.caption(f"{what.capitalize()} is measured in a moment.")
         return
-    task = cache.measure_stability(view.catalogue, view.settings, (visitor(), "stability"))
+    ask, kind = (cache.measure_seeds, "seeds") if known else (cache.measure_stability, "stability")
+    task = ask(view.catalogue, view.settings, (visitor(), kind))
     if task.state == "done":
         st.rerun()
     elif task.state == "failed":
-        st.caption("The stability of the clusters could not be measured. Reload the page to try again.")
+        st.caption(f"{what.capitalize()} could not be measured. Reload the page to try again.")
     else:
-        done = f"{task.done} of {task.total} refits" if task.total else "waiting for its turn"
-        st.caption(f"Measuring how stable the clusters are: {done}.")
+        done = f"{task.done} of {task.total} {step}" if task.total else "waiting for its turn"
+        st.caption(f"Measuring {what}: {done}.")
 
 
-def measure_stability(view: View) -> None:
-    """Ask for the stability of the clusters, and run the page again when it is known."""
-    if cache.stability(view.catalogue, view.settings) is None and view.analysis.clustering.n_clusters:
+def measure_stability(view: View, seeds: bool = False) -> None:
+    """Ask for the stability of the clusters, then perhaps for the seed agreement; the page runs again when known."""
+    if not view.analysis.clustering.n_clusters:
+        return
+    if view.stability is None or (seeds and view.agreement is None):
         _watch(view)
+    else:  # a line in its place, so that nothing moves
+        st.caption(f"Stability was measured over {stability.N_REFITS} draws of the films.")

@@ -12,6 +12,7 @@ from core.encoders import EncoderError
 from core.movies import CatalogueError
 from core.recipes import Settings
 from core.sources import SourceError
+from core.stability import told
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,10 @@ def prepare() -> None:
             cache.worker().submit(encoders.DEFAULT_ENCODER, catalogue.texts)
             return
         lists, clusters = cache.tables(catalogue, settings)
+        clusters = clusters.assign(stability=told(None))
         genres = cache.analysis(catalogue, settings).genres
         charts.genre_map(lists, clusters, charts.AXES["PCA"])
         charts.sizes(clusters)
-        charts.genre_heatmap(genres.merge(clusters[["cluster", "label"]], on="cluster"), "share")
+        charts.genre_heatmap(genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"), "share")
     except (SourceError, CatalogueError, EncoderError) as error:
         log.warning("%s", error)

@@ -9,11 +9,14 @@ import pyarrow as pa
 import streamlit as st
 
 from core import cache, encoders, exports
+from core.controls import stability
 from core.controls.frame import View
 from core.controls.picks import row_picked
 from core.controls.words import plain, unit
+from core.stability import N_SEEDS
 
 LAZY_ROWS = 20_000
+STABILITY_COLUMN = st.column_config.TextColumn("Stability", width="small", help=stability.MEANING)
 OVERVIEW_CONFIG = {
     "cluster": st.column_config.NumberColumn("Cluster", width="small"),
     "name": st.column_config.TextColumn("Name", width="medium"),
@@ -21,12 +24,7 @@ OVERVIEW_CONFIG = {
     "percent": st.column_config.NumberColumn("Share", format="%.1f %%", width="small"),
     "coherence": st.column_config.NumberColumn("Coherence", format="%.2f", width="small"),
     "silhouette": st.column_config.NumberColumn("Silhouette", format="%.2f", width="small"),
-    "stability": st.column_config.TextColumn(
-        "Stability",
-        width="small",
-        help="How well the cluster is found again when films are drawn anew, 0 to 1 (mean Jaccard over 50 refits). "
-        "Solid from 0.85, fair from 0.6, else shaky.",
-    ),
+    "stability": STABILITY_COLUMN,
     "median_year": st.column_config.NumberColumn("Year", format="%d", width="small", help="Median over the films."),
     "median_tomatometer": st.column_config.NumberColumn(
         "Tomatometer", format="%d %%", width="small", help="Median over the films that have a Tomatometer."
@@ -75,6 +73,13 @@ def figures(view: View) -> list[tuple[str, str, str]]:
             _figure(found.coherence.overall),
             "From 0 to 1: how much of their genres two films of the same cluster share on average (Jaccard). It "
             "needs no vectors, so encoders can be compared by it.",
+        ),
+        (
+            "Seed agreement",
+            "measuring" if view.agreement is None else _figure(view.agreement),
+            f"How much of the clusters is owed to where k-means starts: the films are clustered with {N_SEEDS} seeds, "
+            "and each two of these clusterings compared (adjusted Rand index, mean over all pairs). 1: the seed makes "
+            "no difference; near 0: with another seed most films would have other neighbours.",
         ),
     ]
 
@@ -163,6 +168,7 @@ def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> i
             "why": st.column_config.TextColumn("Why", width="medium"),
             "cluster": number("Cluster", width="small"),
             "cluster_name": st.column_config.TextColumn("Cluster name"),
+            "stability": STABILITY_COLUMN,
             "tomatometer": number("Tomatometer (%)", width="small"),
             "metascore": number("Metascore", width="small"),
             "reviews": number("Reviews", width="small"),
@@ -247,7 +253,14 @@ def all_films(view: View) -> pa.Table:
     """Return every film under the filters with what the clustering says of it, in input order."""
     xy = cache.documents(view.catalogue, view.settings).xy
     rows = view.catalogue.rows(view.settings.filters)
-    return exports.clustered_films(rows, view.analysis, xy)
+    return exports.clustered_films(rows, view.analysis, xy, stability.numbers(view))
+
+
+def listed_films(view: View, films: pd.DataFrame) -> pd.DataFrame:
+    """Return listed films as they leave in a file: the stability of their cluster is a number, empty if not known."""
+    cluster = films["list_id"].map(pd.Series(view.analysis.clustering.labels))
+    worth = cluster.map(pd.Series(stability.numbers(view)))
+    return films.drop(columns=["list_id", "stability"], errors="ignore").assign(stability=worth)
 
 
 def downloads(frame: Callable[[], pd.DataFrame | pa.Table], name: str, what: str) -> None:

@@ -1,11 +1,13 @@
-"""Words and table of the page Trends."""
+"""Words, tables and picks of the page Trends."""
 
 import pandas as pd
 import streamlit as st
 
-from core import explain
-from core.controls.picks import picked_in_table
-from core.controls.words import plain
+from core import cache, charts, explain
+from core.controls.frame import View
+from core.controls.picks import labels_with_stability, link_to_cluster, picked_in_table, show_chart
+from core.controls.tables import STABILITY_COLUMN, film_table
+from core.controls.words import counted, plain
 
 SPAN = 5  # years at either end that are held against each other
 
@@ -41,9 +43,14 @@ def decade_table(shares: pd.DataFrame, clusters: pd.DataFrame) -> None:
     films = shares.assign(decade=[f"{year // 10 * 10}s" for year in shares["year"]])
     counted = films.pivot_table(index="cluster", columns="decade", values=["n_cluster", "n_all"], aggfunc="sum")
     table = 100 * counted["n_cluster"] / counted["n_all"]
-    labels = clusters.set_index("cluster")["label"]
-    table.insert(0, "label", [labels[cluster] for cluster in table.index])
-    everyone = {"label": "Films of the decade", **{name: f"{n:,}" for name, n in counted["n_all"].iloc[0].items()}}
+    about = clusters.set_index("cluster")
+    table.insert(0, "label", [about["label"][cluster] for cluster in table.index])
+    table.insert(1, "stability", [about["stability"][cluster] for cluster in table.index])
+    everyone = {
+        "label": "Films of the decade",
+        "stability": "",
+        **{name: f"{n:,}" for name, n in counted["n_all"].iloc[0].items()},
+    }
     shown = pd.concat(
         [table.map(lambda value: value if isinstance(value, str) else f"{value:.1f} %"), pd.DataFrame([everyone])]
     )
@@ -56,5 +63,62 @@ def decade_table(shares: pd.DataFrame, clusters: pd.DataFrame) -> None:
         selection_mode="single-row",
         placeholder="",
         alt="Table of each cluster's share of the films of each decade.",
-        column_config={"label": st.column_config.TextColumn("Cluster", pinned=True)},
+        column_config={
+            "label": st.column_config.TextColumn("Cluster", pinned=True),
+            "stability": STABILITY_COLUMN,
+        },
     )
+
+
+def show_box_office(view: View, clusters: pd.DataFrame) -> None:
+    """Draw the median box office of each cluster over the years, and the films behind the point that was clicked."""
+    rows = cache.box_office(view.catalogue, view.settings)
+    known, films = int(rows["n_known"].sum()), int(rows["n_movies"].sum())
+    if not known:
+        st.info("No film here has a box office and a year.", icon=":material/info:")
+        return
+    rows = rows.merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")
+    rows["years"] = [f"{year} to {year + SPAN - 1}" for year in rows["first_year"]]
+    show_chart(
+        charts.box_office(rows),
+        key="box_office",
+        on_select=lambda: _span_picked(view),
+        alt="Lines with points: each cluster's median box office over spans of five years, in dollars of the year.",
+    )
+    st.caption(
+        f"A point is the median over the films of a cluster and five years that have a box office: {known:,} of "
+        f"{films:,} films with a genre and a year ({known / films:.0%}). Hollow points rest on fewer than "
+        f"{charts.FEW_KNOWN} films and say little. Dollars are those of each film's year, and prices rose, so a rising "
+        "line is no proof of larger audiences. A box office is the largest gross that was reported, often worldwide; "
+        "which films have one is no random choice. The scale is logarithmic. Click a point to list its films."
+    )
+    _films_of_the_span(view)
+
+
+def _span_picked(view: View) -> None:
+    """Remember the cluster and the first of the years that were clicked (a callback of the chart)."""
+    points = st.session_state["box_office"].selection.get("pick") or []
+    chosen = (view.settings, int(points[0]["cluster"]), int(points[0]["first_year"])) if points else None
+    st.session_state["span"] = chosen
+
+
+def _films_of_the_span(view: View) -> None:
+    """List the films with a box office behind the point that was clicked, if one was under these settings."""
+    picked = st.session_state.get("span")
+    if not picked or picked[0] != view.settings or picked[1] >= view.analysis.clustering.n_clusters:
+        return
+    _, cluster, first = picked
+    films = view.catalogue.films(
+        view.analysis.clustering.labels,
+        cluster=cluster,
+        years=(first, first + SPAN - 1),
+        filters=view.settings.filters,
+    )
+    known = films[films["box_office"].notna()].sort_values("box_office", ascending=False, kind="stable")
+    name = labels_with_stability(view)[cluster]
+    st.markdown(
+        f"**{plain(name)}, {first} to {first + SPAN - 1}: {len(known):,} of {counted(len(films), 'film')} "
+        f"{'has' if len(known) == 1 else 'have'} a box office**, the largest first"
+    )
+    film_table(known, f"{len(known):,} films with a box office.", "span_films")
+    link_to_cluster(view, cluster)

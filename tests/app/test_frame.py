@@ -510,6 +510,25 @@ def test_stop_asks_for_nothing_more(elsewhere: Callable[..., None], stub_worker:
     assert len(stub_worker.submitted) == 3
 
 
+def test_a_page_that_ends_early_forgets_the_polls_of_the_one_before(
+    elsewhere: Callable[..., None], stub_worker: StubWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "stability", lambda *_: None)
+    elsewhere()
+    visit = Visit(query={"encoder": BASELINE, "k": "3"})
+    (before,) = visit.at._fragment_storage._fragments
+    visit.at.selectbox(key="encoder").set_value(encoders.DEFAULT_ENCODER)
+    visit.run()
+    assert visit.at.title[0].value == WAITING
+    (now,) = visit.at._fragment_storage._fragments
+    assert now != before
+
+
+def test_nobody_ends_a_run_without_forgetting_polls() -> None:
+    places = [*(ROOT / "pages").glob("*.py"), *(ROOT / "core").rglob("*.py"), ROOT / "streamlit_app.py"]
+    assert [path.name for path in places if "st.stop()" in path.read_text()] == ["ending.py"]
+
+
 def test_a_failed_job(elsewhere: Callable[..., None], stub_worker: StubWorker) -> None:
     elsewhere()
     message = "The weights of [x](javascript:1) **changed**: `abc` is not what was pinned."
