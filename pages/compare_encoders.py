@@ -38,8 +38,9 @@ controls.show_worth(controls.worth_table(view, comparison))
 controls.measure_worth(view, ready)
 st.caption(
     "Silhouette is left out on purpose: it is measured with the distances of each encoder's own space, and these have "
-    "no common unit. What is here counts films and genres only. The first genre is the one a film names first in the "
-    "catalogue, which follows the source's order; the dominant one is the rarest of its genres in the whole catalogue."
+    "no common unit. What is here counts films and genres only. First and dominant genre are the AMI of the clusters "
+    "with the genre that a film names first, which need not be the one that matters most, and with the rarest of its "
+    "genres in the whole catalogue."
 )
 
 st.subheader("Health of their vectors")
@@ -82,6 +83,6 @@ st.subheader("Two maps")
 controls.show_two_maps(view, pair)
 st.caption(
     "A bubble is one genre list, its area the number of films, its colour the cluster it is in. B's map is turned so "
-    "that it lies like A's; distances stay. Click a bubble, or drag over several, to mark the same lists in both maps "
+    "that it lies like A's. Click a bubble, or drag over several, to mark the same lists in both maps "
     "and to see their films; double-click to let go."
 )

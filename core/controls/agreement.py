@@ -271,8 +271,9 @@ def _in_words(found: Sensitivity | None) -> str:
         return "no such films"
     if found.moved == 0 and found.shift == 0:
         return "0 %, shift 0"
-    shift = "unknown text" if found.shift != found.shift else f"shift {found.shift:.2f}"
-    return f"{found.moved:.1%}, {shift}".replace("%", " %")
+    if found.shift != found.shift:
+        return f"{100 * found.moved:.0f} %, unknown"
+    return f"{100 * found.moved:.1f} %, shift {found.shift:.2f}"
 
 
 def measure_sensitivity(view: View, found: dict[tuple[str, health.Variant], Sensitivity | None]) -> None:

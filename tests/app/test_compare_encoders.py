@@ -85,7 +85,7 @@ def test_worth_and_health_are_those_of_the_clusters(
     vectors = visit.alt("effective rank").set_index("encoder")
     hot = embeddings.multi_hot(catalogue.genre_lists)
     assert vectors.loc[BASELINE, "cosine"] == pytest.approx(health.mean_cosine(hot, weights), abs=1e-6)
-    assert vectors.loc[BASELINE, ["order", "case"]].tolist() == ["0 %, shift 0", "100.0 %, unknown text"]
+    assert vectors.loc[BASELINE, ["order", "case"]].tolist() == ["0 %, shift 0", "100 %, unknown"]
     assert vectors.loc["tf-idf", ["order", "case"]].tolist() == ["0 %, shift 0"] * 2
     assert vectors.loc[MINILM, ["order", "case"]].tolist() == ["not measured", "0 %, shift 0"]  # it is uncased
 
