@@ -32,7 +32,8 @@ def genre_counts(genre_lists: Sequence[str], weights: IntArray) -> pd.DataFrame:
 def co_occurrence(genre_lists: Sequence[str], weights: IntArray, most: int = 25) -> pd.DataFrame:
     """Return a row for each ordered pair of the `most` most frequent genres: how many films have both.
 
-    Columns: genre, other, n_movies, n_genre (films with the first), share (of these that have the other too). A genre
+    Columns: genre, other, n_movies, n_genre (films with the first), n_other (with the other), share (of the first's
+    films that have the other too). A genre
     with itself is left out.
     """
     matrix, genres = explain.membership(genre_lists)
@@ -48,6 +49,7 @@ def co_occurrence(genre_lists: Sequence[str], weights: IntArray, most: int = 25)
             "other": np.tile(names, n),
             "n_movies": both.reshape(-1),
             "n_genre": np.repeat(films[order], n),
+            "n_other": np.tile(films[order], n),
         }
     )
     found["share"] = found["n_movies"] / np.maximum(found["n_genre"], 1)

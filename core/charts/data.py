@@ -12,6 +12,7 @@ BLUE = "#486ed6"
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero
 # Not the order of the rows: rows that are swapped in the browser come after those that stayed.
 BY_FILMS = {"field": "n_movies", "op": "max", "order": "descending"}
+BY_OTHER = {"field": "n_other", "op": "max", "order": "descending"}
 BY_GENRE = {"field": "n_genre", "op": "max", "order": "descending"}
 
 
@@ -85,12 +86,12 @@ def _genre_frequencies() -> dict[str, Any]:
 
 
 def co_occurrence(pairs: pd.DataFrame) -> Figure:
-    """Draw which genres come together; pairs has genre, other, n_movies, n_genre, share.
+    """Draw which genres come together; pairs has genre, other, n_movies, n_genre, n_other, share.
 
     A row is a genre, and each field the share of its films that have the column's genre too. Selection: `pick`
     (fields genre and other) on a click.
     """
-    return Figure(_co_occurrence(), pairs[["genre", "other", "n_movies", "n_genre", "share"]])
+    return Figure(_co_occurrence(), pairs[["genre", "other", "n_movies", "n_genre", "n_other", "share"]])
 
 
 @cache
@@ -102,7 +103,12 @@ def _co_occurrence() -> dict[str, Any]:
         alt.Chart(height=alt.Step(ROW_HEIGHT), title="Genres that come together", usermeta=CANVAS)
         .mark_rect(strokeWidth=1, stroke="#8883")
         .encode(
-            x=alt.X("other:N", title="Also has", axis=alt.Axis(labelAngle=-90, labelOverlap="greedy")),
+            x=alt.X(
+                "other:N",
+                title="Also has",
+                sort=BY_OTHER,
+                axis=alt.Axis(labelAngle=-90, labelOverlap="greedy"),
+            ),
             y=alt.Y("genre:N", title="Films with", sort=BY_GENRE, axis=alt.Axis(labelLimit=170)),
             color=alt.Color(
                 "share:Q",

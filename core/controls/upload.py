@@ -175,7 +175,7 @@ def _columns(mapping: Mapping, names: list[str], ours: dict[str, str], file_id: 
             label,
             options,
             index=options.index(theirs) if theirs in options else 0,
-            format_func=lambda column: "not in the file" if column is None else column,
+            format_func=lambda column: "no column" if column is None else column,
             key=f"upload_column_{name}_{file_id}",
             width=220,
         )

@@ -106,18 +106,12 @@ def _text(array: pa.Array) -> pa.Array:
 
 
 def _list(array: pa.Array) -> pa.Array:
+    """Return a list's items each followed by `ITEM`; items that are no texts make it JSON. An empty list is NULL."""
     values = array.flatten()
-    plain = not pa.types.is_nested(values.type)
-    if plain and values.null_count == 0 and not pa.types.is_fixed_size_list(array.type):
-        items = _text(values).cast(pa.large_string() if pa.types.is_large_list(array.type) else pa.string())
-        if array.offset == 0 and array.null_count == 0:
-            made = type(array).from_arrays(array.offsets, items)
-            joint = pc.binary_join(made, ITEM).cast(pa.string())
-            return pc.if_else(
-                pc.equal(pc.list_value_length(array), 0),
-                pa.scalar(None, pa.string()),
-                pc.binary_join_element_wise(joint, "", ITEM),
-            )
+    if not pa.types.is_nested(values.type) and values.null_count == 0 and not pa.types.is_binary(values.type):
+        joint = pc.binary_join(array.cast(pa.list_(pa.string())), ITEM)
+        ended = pc.binary_join_element_wise(joint, pa.scalar(""), ITEM)
+        return pc.if_else(pc.equal(pc.list_value_length(array), 0), pa.scalar(None, pa.string()), ended)
     found = []
     for value in array.to_pylist():
         if value is None or all(each is None or not isinstance(each, dict | list) for each in value):
