@@ -6,21 +6,20 @@ Arrays are in the order of the catalogue's genre lists; a list without films und
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+
+from core import kmeans
+from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Points = NDArray[np.floating[Any]]
 
 MIN_CLUSTERS, MAX_CLUSTERS = 2, 50
 N_INIT = 10
 N_SWAPS = 40
 FIRST_STEPS, SWAP_STEPS = 5, 4
-MAX_ITERATIONS = 300
 N_COMPONENTS = 64
 MIN_NAME_SHARE = 0.25
 NAME_CUT = 0.35
@@ -80,7 +79,7 @@ def space(vectors: NDArray[np.float32], weights: IntArray) -> Space:
     """
     exact = np.ascontiguousarray(vectors, dtype=np.float64)
     total = max(int(weights.sum()), 1)
-    with threadpool_limits(limits=1):
+    with one_thread():
         mean = np.asarray((weights @ exact) / total)
         centred = exact - mean
         covariance = (centred * weights[:, None]).T @ centred / total
@@ -96,9 +95,9 @@ def space(vectors: NDArray[np.float32], weights: IntArray) -> Space:
     return Space(vectors=exact, components=components, xy=xy, same=same, mean=mean, axes=first)
 
 
-def project(documents: Space, vectors: NDArray[np.floating[Any]]) -> FloatArray:
+def project(documents: Space, vectors: NDArray[np.float32] | FloatArray) -> FloatArray:
     """Place post-processed vectors (m, d), new ones too, on the documents' map by PCA, shape (m, 2)."""
-    with threadpool_limits(limits=1):
+    with one_thread():
         return np.asarray((np.asarray(vectors, dtype=np.float64) - documents.mean) @ documents.axes)
 
 
@@ -122,8 +121,40 @@ def tsne(documents: Space, random_state: int = 0) -> FloatArray:
         random_state=random_state,
         n_jobs=1,
     )
-    with threadpool_limits(limits=1):
+    with one_thread():
         return np.asarray(model.fit_transform(documents.components[:, :TSNE_COMPONENTS]), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What all fits of the same films share: the rows with films, their components, vectors and films.
+
+    n_distinct: how many distinct vectors have films, the most clusters there can be.
+    """
+
+    documents: Space
+    weights: IntArray
+    here: IntArray
+    components: kmeans.Data
+    vectors: FloatArray
+    films: FloatArray
+    n_distinct: int
+
+
+def prepare(documents: Space, weights: IntArray) -> Prepared:
+    """Lay out the documents with n_movies (n,) for several fits with `fit_prepared`."""
+    here = np.flatnonzero(weights > 0)
+    films = weights[here].astype(np.float64)
+    all_here = len(here) == len(weights)
+    return Prepared(
+        documents=documents,
+        weights=weights,
+        here=here,
+        components=kmeans.prepare(documents.components[here], films),
+        vectors=documents.vectors if all_here else documents.vectors[here],
+        films=films,
+        n_distinct=len(np.unique(documents.same[here])),
+    )
 
 
 def fit(
@@ -137,23 +168,36 @@ def fit(
     number of distinct vectors with films. One thread: two cost more than they bring at this size. Written here rather
     than taken from scikit-learn, whose import alone takes 1.4 s and 80 MB of the web process.
     """
-    here = np.flatnonzero(weights > 0)
-    vectors, films = documents.vectors[here], weights[here].astype(np.float64)
+    return fit_prepared(prepare(documents, weights), n_clusters, random_state, n_init)
+
+
+def fit_prepared(prepared: Prepared, n_clusters: int, random_state: int = 0, n_init: int = N_INIT) -> Clustering:
+    """Do what `fit` does, with the same result, for documents and films that were prepared once for many fits."""
+    documents, vectors, films, here = prepared.documents, prepared.vectors, prepared.films, prepared.here
     if len(here) == 0:
         return _empty(documents, n_clusters, random_state)
-    k = min(n_clusters, len(np.unique(documents.same[here])))
-    with threadpool_limits(limits=1):
-        start = _best_run(documents.components[here], films, k, random_state, n_init)
-        final = _lloyd(vectors, films, _means(vectors, films, start, k))
-        found = _by_films(final, weights[here])
-        centers = _means(vectors, films, found, int(found.max()) + 1).astype(np.float64)
+    k = min(n_clusters, prepared.n_distinct)
+    with one_thread():
+        start = search(prepared.components, k, random_state, n_init)
+        found = _by_films(kmeans.carry_on(vectors, films, start, k), prepared.weights[here])
+        centers = kmeans.means(vectors, films, found, int(found.max()) + 1).astype(np.float64)
         squared = _squared_distances(vectors, centers)
-    labels = np.full(len(weights), -1, dtype=np.int64)
+        away = vectors - centers.take(found, axis=0)  # not from products, which leave 1e-8 where it should be 0
+        squared[found, np.arange(len(here))] = own = np.einsum("ij,ij->i", away, away)
+    labels = np.full(len(prepared.weights), -1, dtype=np.int64)
     labels[here] = found
-    inertia = float(films @ squared[np.arange(len(here)), found])
-    sizes = np.bincount(found, weights=weights[here]).astype(np.int64)
-    distance, runner_up, margin = _margins(len(weights), here, found, np.sqrt(squared))
+    inertia = float(films @ own)
+    sizes = np.bincount(found, weights=films).astype(np.int64)
+    distance, runner_up, margin = _margins(len(labels), here, found, np.sqrt(squared))
     return Clustering(labels, centers, sizes, inertia, distance, runner_up, margin, n_clusters, random_state)
+
+
+def search(points: kmeans.Data, k: int, random_state: int = 0, n_init: int = N_INIT) -> IntArray:
+    """Return the labels (n,) of the best of `n_init` starts after N_SWAPS tries to put one centre somewhere better."""
+    random = np.random.default_rng(random_state)
+    best = kmeans.best_start(points, k, n_init, FIRST_STEPS, random)
+    best = kmeans.random_swaps(points, best, N_SWAPS, SWAP_STEPS, random)
+    return kmeans.lloyd(points, best.centers[None])[0].labels
 
 
 def _empty(documents: Space, n_clusters: int, random_state: int) -> Clustering:
@@ -167,81 +211,6 @@ def _empty(documents: Space, n_clusters: int, random_state: int) -> Clustering:
     )  # fmt: skip
 
 
-def _best_run(points: Points, films: Points, k: int, random_state: int, n_init: int) -> IntArray:
-    """Return the labels of the best of `n_init` starts after N_SWAPS tries to put one centre somewhere better."""
-    points, films = points.astype(np.float32), films.astype(np.float32)
-    random = np.random.default_rng(random_state)
-    starts = (_run(points, films, _starts(points, films, k, random), FIRST_STEPS) for _ in range(n_init))
-    best = min(starts, key=lambda run: run.inertia)
-    for _ in range(N_SWAPS if 1 < k < len(points) else 0):
-        centers = best.centers.copy()
-        misfit = films * ((points - centers[best.labels]) ** 2).sum(axis=1)
-        centers[random.integers(k)] = points[_drawn(misfit, random, 1)[0]]
-        tried = _run(points, films, centers, SWAP_STEPS)
-        best = tried if tried.inertia < best.inertia else best
-    return _lloyd(points, films, best.centers)
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    labels: IntArray
-    centers: Points
-    inertia: float
-
-
-def _run(points: Points, films: Points, centers: Points, steps: int) -> _Run:
-    labels = _lloyd(points, films, centers, steps)
-    centers = _means(points, films, labels, len(centers))
-    return _Run(labels, centers, float(films @ ((points - centers[labels]) ** 2).sum(axis=1)))
-
-
-def _drawn(chances: Points, random: np.random.Generator, n: int) -> IntArray:
-    """Draw n indices with chances that need not add up to 1."""
-    reached = np.cumsum(chances, dtype=np.float64)
-    drawn = np.searchsorted(reached, random.random(n) * reached[-1], side="right")
-    return np.asarray(np.minimum(drawn, len(chances) - 1), dtype=np.int64)
-
-
-def _starts(points: Points, films: Points, k: int, random: np.random.Generator) -> Points:
-    """Choose k points by greedy k-means++: each is the best of some drawn with chance films x squared distance."""
-    norms, trials = (points**2).sum(axis=1), 2 + int(np.log(k))
-    chosen = [int(_drawn(films, random, 1)[0])]
-    closest = np.maximum(norms + norms[chosen[0]] - 2 * points @ points[chosen[0]], 0)
-    for _ in range(1, k):
-        drawn = _drawn(closest * films, random, trials)
-        distances = np.maximum(norms[:, None] + norms[drawn][None] - 2 * points @ points[drawn].T, 0)
-        distances = np.minimum(closest[:, None], distances)
-        best = int((films @ distances).argmin())
-        chosen.append(int(drawn[best]))
-        closest = distances[:, best]
-    return points[chosen]
-
-
-def _lloyd(points: Points, films: Points, centers: Points, steps: int = MAX_ITERATIONS) -> IntArray:
-    """Move points to their nearest centre, and centres to the mean of their films, until nothing changes."""
-    labels = np.full(len(points), -1, dtype=np.int64)
-    for _ in range(steps):
-        nearest = ((centers**2).sum(axis=1)[None] - 2 * (points @ centers.T)).argmin(axis=1)
-        if np.array_equal(nearest, labels):
-            break
-        labels = nearest
-        centers = _means(points, films, labels, len(centers))
-    return labels
-
-
-def _means(points: Points, films: Points, labels: IntArray, k: int) -> Points:
-    """Return the mean of each cluster's films, shape (k, d); empty ones get the points that fit worst."""
-    parts = np.zeros((k, len(points)), dtype=points.dtype)
-    parts[labels, np.arange(len(points))] = films
-    total = parts.sum(axis=1)
-    centers: Points = parts @ points / np.maximum(total, np.finfo(points.dtype).tiny)[:, None]
-    empty = np.flatnonzero(total == 0)
-    if len(empty):
-        misfit = films * ((points - centers[labels]) ** 2).sum(axis=1)
-        centers[empty] = points[np.argsort(-misfit, kind="stable")[: len(empty)]]
-    return centers
-
-
 def _by_films(labels: IntArray, weights: IntArray) -> IntArray:
     """Renumber labels so that cluster 0 has the most films; equal ones keep the order of their first genre list."""
     _, first, compact = np.unique(labels, return_index=True, return_inverse=True)
@@ -253,24 +222,26 @@ def _by_films(labels: IntArray, weights: IntArray) -> IntArray:
 
 
 def _squared_distances(vectors: FloatArray, centers: FloatArray) -> FloatArray:
-    """Return squared Euclidean distances, shape (n, k), never below zero."""
-    squared = (vectors**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)[None] - 2 * vectors @ centers.T
-    return np.asarray(np.maximum(squared, 0.0))
+    """Return squared Euclidean distances, shape (k, n), never below zero."""
+    squared: FloatArray = (-2 * centers) @ vectors.T
+    squared += np.einsum("ij,ij->i", vectors, vectors)
+    squared += np.einsum("ij,ij->i", centers, centers)[:, None]
+    return np.maximum(squared, 0.0, out=squared)
 
 
 def _margins(n: int, here: IntArray, found: IntArray, distances: FloatArray) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Return distance to the own centre, runner-up and margin for all n documents."""
+    """Return distance to the own centre, runner-up and margin for all n documents; distances (k, those here)."""
     distance, margin = np.full(n, np.nan), np.full(n, np.nan)
     runner_up = np.full(n, -1, dtype=np.int64)
-    rows = np.arange(len(here))
-    own = distances[rows, found]
+    columns = np.arange(len(here))
+    own = distances[found, columns]
     distance[here] = own
-    if distances.shape[1] > 1:
+    if len(distances) > 1:
         others = distances.copy()
-        others[rows, found] = np.inf
-        second = others.argmin(axis=1)
+        others[found, columns] = np.inf
+        second = others.argmin(axis=0)
         runner_up[here] = second
-        away = others[rows, second]
+        away = others[second, columns]
         margin[here] = np.divide(away - own, away, out=np.zeros_like(own), where=away > 0)
     return distance, runner_up, margin
 

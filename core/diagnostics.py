@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+
+from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -40,19 +41,20 @@ def silhouette(
     films = np.bincount(labels[here], weights=weights[here])
     if len(films) < 2:
         return Score(float("nan"), np.full(len(films), np.nan), values)
-    with threadpool_limits(limits=1):
-        parts = np.zeros((len(labels), len(films)))
-        parts[here, labels[here]] = weights[here]
+    with one_thread():
+        parts = np.zeros((len(films), len(labels)))
+        parts[labels[here], here] = weights[here]
         if known_distances is not None:
-            sums = (known_distances @ parts)[here]
+            sums = (parts @ known_distances)[:, here]  # they are symmetric, so this is for each document too
         else:
-            sums = np.concatenate([block @ parts[here] for block in _distance_blocks(vectors[here])])
-    rows, own = np.arange(len(here)), labels[here]
-    others = sums / films
-    others[rows, own] = np.inf
-    nearest = others.min(axis=1)
+            parts = parts[:, here]
+            sums = np.concatenate([parts @ block for block in _distance_blocks(vectors[here])], axis=1)
+    columns, own = np.arange(len(here)), labels[here]
+    inner = sums[own, columns] / np.maximum(films[own] - 1, 1)
+    sums /= films[:, None]
+    sums[own, columns] = np.inf
+    nearest = sums.min(axis=0)
     alone = films[own] == 1
-    inner = sums[rows, own] / np.maximum(films[own] - 1, 1)
     widest = np.maximum(inner, nearest)
     values[here] = np.where(alone | (widest == 0), 0.0, (nearest - inner) / np.where(widest == 0, 1, widest))
     return _score(values, weights, labels)
@@ -60,30 +62,35 @@ def silhouette(
 
 def distances(vectors: FloatArray) -> FloatArray:
     """Return the Euclidean distances between all vectors, shape (n, n): 8 n² bytes."""
-    with threadpool_limits(limits=1):
-        return np.concatenate(list(_distance_blocks(vectors))) if len(vectors) else np.zeros((0, 0))
+    with one_thread():
+        return np.concatenate(list(_distance_blocks(vectors)), axis=1) if len(vectors) else np.zeros((0, 0))
 
 
 def _distance_blocks(vectors: FloatArray) -> Iterator[FloatArray]:
-    """Yield the distances from some rows at a time to all vectors, shape (rows, n)."""
+    """Yield the distances from all vectors to some of them at a time, shape (n, some)."""
     norms = (vectors**2).sum(axis=1)
     for start in range(0, len(vectors), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        squared = norms[rows, None] + norms[None] - 2 * vectors[rows] @ vectors.T
+        some = slice(start, start + BLOCK_ROWS)
+        squared = vectors @ (-2 * vectors[some]).T
+        squared += norms[:, None]
+        squared += norms[some]
         np.maximum(squared, 0.0, out=squared)
         # Rounding leaves about 1e-8 where a document meets itself.
-        met = np.arange(len(squared))
-        squared[met, start + met] = 0.0
+        met = np.arange(squared.shape[1])
+        squared[start + met, met] = 0.0
         yield np.sqrt(squared, out=squared)
 
 
-def coherence(membership: FloatArray, weights: IntArray, labels: IntArray) -> Score:
+def coherence(
+    membership: FloatArray, weights: IntArray, labels: IntArray, known_similarities: FloatArray | None = None
+) -> Score:
     """Return the mean Jaccard similarity of the genre sets of two films of the same cluster, from 0 to 1.
 
-    membership (n, genres) is 1 where a list has a genre. For a film it is the mean over the other films of its
-    cluster, for a cluster and overall the mean over films. A film alone in its cluster has no other film: it is
-    left out, and the cluster's figure is NaN. So is a film without genres, which can be in a cluster by another
-    text. It needs no vectors, so encoders can be compared by it.
+    membership (n, genres) is 1 where a list has a genre; known_similarities (n, n), if at hand, are `similarities` of
+    it and save most of the time. For a film it is the mean over the other films of its cluster, for a cluster and
+    overall the mean over films. A film alone in its cluster has no other film: it is left out, and the cluster's
+    figure is NaN. So is a film without genres, which can be in a cluster by another text. It needs no vectors, so
+    encoders can be compared by it.
     """
     here = np.flatnonzero((labels >= 0) & membership.any(axis=1))
     values = np.full(len(labels), np.nan)
@@ -91,19 +98,30 @@ def coherence(membership: FloatArray, weights: IntArray, labels: IntArray) -> Sc
         members = here[labels[here] == cluster]
         films = weights[members].astype(np.float64)
         if films.sum() > 1:
-            values[members] = (_jaccard_sums(membership[members], films) - 1) / (films.sum() - 1)
+            if known_similarities is not None:
+                sums = known_similarities.take(members, axis=0).take(members, axis=1) @ films
+            else:
+                blocks = _similarity_blocks(membership[members])
+                sums = np.concatenate([block @ films for block in blocks])
+            values[members] = (sums - 1) / (films.sum() - 1)
     return _score(values, weights, labels)
 
 
-def _jaccard_sums(membership: FloatArray, films: FloatArray) -> FloatArray:
-    """Sum the Jaccard similarity of each document with all films, itself included, shape (n,), in blocks of rows."""
+def similarities(membership: FloatArray) -> FloatArray:
+    """Return the Jaccard similarities of all pairs of genre sets, shape (n, n): 8 n² bytes."""
+    with one_thread():
+        blocks = list(_similarity_blocks(membership))
+    return np.concatenate(blocks) if blocks else np.zeros((0, 0))
+
+
+def _similarity_blocks(membership: FloatArray) -> Iterator[FloatArray]:
+    """Yield the Jaccard similarities of some documents at a time with all, shape (some, n)."""
     sizes = membership.sum(axis=1)
-    sums = np.empty(len(films))
-    for start in range(0, len(films), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        shared = membership[rows] @ membership.T
-        sums[rows] = shared / (sizes[rows, None] + sizes[None] - shared) @ films
-    return sums
+    for start in range(0, len(membership), BLOCK_ROWS):
+        some = slice(start, start + BLOCK_ROWS)
+        shared = membership[some] @ membership.T
+        either = sizes[some, None] + sizes - shared
+        yield np.divide(shared, either, out=np.zeros_like(shared), where=either > 0)
 
 
 def overlap(weights: IntArray, first: IntArray, second: IntArray) -> IntArray:
@@ -182,38 +200,50 @@ def agreement(weights: IntArray, first: IntArray, second: IntArray) -> float:
     return 2 * (both * neither - first_alone * second_alone) / chance
 
 
-def calinski_harabasz(vectors: FloatArray, weights: IntArray, labels: IntArray) -> float:
+@dataclass(frozen=True, eq=False)
+class Around:
+    """Films (k,) and centre (k, d) of each cluster, and each document's squared distance to its own centre, (n,)."""
+
+    films: FloatArray
+    centers: FloatArray
+    away: FloatArray
+
+
+def calinski_harabasz(vectors: FloatArray, weights: IntArray, labels: IntArray, known: Around | None = None) -> float:
     """Return the Calinski-Harabasz index over all films: higher is better, without an upper end.
 
-    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films. The variance between clusters over
-    that within, each by its degrees of freedom: B / (k - 1) over W / (N - k). 1 where nothing varies within, as
-    scikit-learn has it; NaN with fewer than two clusters or as many as films. Source: Calinski and Harabasz (1974);
-    the same value as scikit-learn's `calinski_harabasz_score` over repeated rows.
+    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films; known, if at hand, saves most of the
+    time (its documents are those with films). The variance between clusters over that within, each by its degrees of
+    freedom: B / (k - 1) over W / (N - k). 1 where nothing varies within, as scikit-learn has it; NaN with fewer than
+    two clusters or as many as films. Source: Calinski and Harabasz (1974); the same value as scikit-learn's
+    `calinski_harabasz_score` over repeated rows.
     """
     here = np.flatnonzero(labels >= 0)
-    films, centers, away = _around_centers(vectors[here], weights[here], labels[here])
+    around = known or _around(vectors[here], weights[here], labels[here])
+    films, centers = around.films, around.centers
     k, total = len(films), films.sum()
     if k < 2 or k >= total:
         return float("nan")
     middle = films @ centers / total
     between = float(films @ ((centers - middle) ** 2).sum(axis=1))
-    within = float(weights[here] @ away)
+    within = float(weights[here] @ around.away)
     return 1.0 if within == 0 else between * float(total - k) / (within * (k - 1))
 
 
-def davies_bouldin(vectors: FloatArray, weights: IntArray, labels: IntArray) -> float:
+def davies_bouldin(vectors: FloatArray, weights: IntArray, labels: IntArray, known: Around | None = None) -> float:
     """Return the Davies-Bouldin index over all films: lower is better, 0 at best.
 
-    vectors (n, d); weights (n,) films; labels (n,), -1 for lists without films. The mean over clusters (each counts
-    once, whatever its size) of the largest (s_i + s_j) / d_ij, with s the mean distance of a cluster's films to its
-    centre and d the distance of two centres. NaN with fewer than two clusters or as many as films. Source: Davies
-    and Bouldin (1979); the same value as scikit-learn's `davies_bouldin_score` over repeated rows.
+    Arguments as in `calinski_harabasz`. The mean over clusters (each counts once, whatever its size) of the largest
+    (s_i + s_j) / d_ij, with s the mean distance of a cluster's films to its centre and d the distance of two centres.
+    NaN with fewer than two clusters or as many as films. Source: Davies and Bouldin (1979); the same value as
+    scikit-learn's `davies_bouldin_score` over repeated rows.
     """
     here = np.flatnonzero(labels >= 0)
-    films, centers, away = _around_centers(vectors[here], weights[here], labels[here])
+    around = known or _around(vectors[here], weights[here], labels[here])
+    films, centers = around.films, around.centers
     if len(films) < 2 or len(films) >= films.sum():
         return float("nan")
-    spread = np.bincount(labels[here], weights=weights[here] * np.sqrt(away)) / films
+    spread = np.bincount(labels[here], weights=weights[here] * np.sqrt(around.away)) / films
     apart = np.sqrt(((centers[:, None] - centers[None]) ** 2).sum(axis=2))
     if np.allclose(spread, 0) or np.allclose(apart, 0):
         return 0.0
@@ -221,17 +251,14 @@ def davies_bouldin(vectors: FloatArray, weights: IntArray, labels: IntArray) -> 
     return float(((spread[:, None] + spread[None]) / apart).max(axis=1).mean())
 
 
-def _around_centers(
-    vectors: FloatArray, weights: IntArray, labels: IntArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return films (k,) and centre (k, d) of each cluster, and each document's squared distance to its own (n,)."""
+def _around(vectors: FloatArray, weights: IntArray, labels: IntArray) -> Around:
     films = np.bincount(labels, weights=weights).astype(np.float64)
     parts = np.zeros((len(films), len(labels)))
     parts[labels, np.arange(len(labels))] = weights
-    with threadpool_limits(limits=1):
+    with one_thread():
         centers: FloatArray = parts @ vectors / films[:, None]
         away = ((vectors - centers[labels]) ** 2).sum(axis=1)
-    return films, centers, away
+    return Around(films, centers, away)
 
 
 def _score(values: FloatArray, weights: IntArray, labels: IntArray) -> Score:

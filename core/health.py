@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from core import reasons
 from core.clustering import Clustering
 from core.embeddings import Float32, post_process
 from core.encoders import Encoder
+from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -36,7 +36,7 @@ def mean_cosine(vectors: Vectors, weights: IntArray) -> float:
     if pairs == 0:
         return float("nan")
     exact = _of_length_one(vectors)
-    with threadpool_limits(limits=1):
+    with one_thread():
         together = films @ exact
         alone = films**2 @ (exact**2).sum(axis=1)
     return float((together @ together - alone) / pairs)
@@ -54,7 +54,7 @@ def effective_rank(vectors: Vectors, weights: IntArray) -> float:
     if total == 0:
         return float("nan")
     exact = np.asarray(vectors, dtype=np.float64)
-    with threadpool_limits(limits=1):
+    with one_thread():
         centred = (exact - films @ exact / total) * np.sqrt(films)[:, None]
         # Of the two products the smaller one; singular values are roots of its eigenvalues.
         product = centred.T @ centred if exact.shape[1] <= exact.shape[0] else centred @ centred.T

@@ -11,10 +11,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from core import clustering, diagnostics
+from core import clustering, diagnostics, kmeans
 from core.clustering import Clustering, Space
+from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -28,7 +28,6 @@ N_CANDIDATES = 32
 START_STEPS, STEPS = 5, 3
 SEARCH_TRIES, REFIT_TRIES = 20, 4
 PATIENCE = 4
-SMALLEST_GAIN = 1e-6
 
 Verdict = Literal["solid", "fair", "shaky"]
 
@@ -89,12 +88,13 @@ def bootstrap(
     points = np.ascontiguousarray(documents.components[here], dtype=np.float32)
     random = np.random.default_rng(random_state)
     sums, done = np.zeros(k), 0
-    with threadpool_limits(limits=1):
-        solutions = _solutions(points, weights[here].astype(np.float32), k, random, should_stop)
+    with one_thread():
+        solutions = _solutions(kmeans.prepare(points, weights[here]), k, random, should_stop)
         while done < n_refits and len(solutions.centers) == N_SOLUTIONS and not should_stop():
             films = draw(weights[here], total, random)
             drawn = np.flatnonzero(films)
-            refit = _refit(points[drawn], documents.same[here][drawn], films[drawn], k, solutions, drawn, random)
+            data = kmeans.prepare(points[drawn], films[drawn])
+            refit = _refit(data, documents.same[here][drawn], k, solutions, drawn, random)
             sums += best_matches(films[drawn], found.labels[here][drawn], refit, k)
             done += 1
             on_progress(done, n_refits)
@@ -171,8 +171,9 @@ def _seed_labels(
     on_progress: Callable[[int, int], None],
 ) -> list[IntArray]:
     labels: list[IntArray] = []
+    prepared = clustering.prepare(documents, weights)
     while len(labels) < n_seeds and not should_stop():
-        labels.append(clustering.fit(documents, weights, n_clusters, len(labels), n_init).labels)
+        labels.append(clustering.fit_prepared(prepared, n_clusters, len(labels), n_init).labels)
         on_progress(len(labels), n_seeds)
     return labels
 
@@ -190,13 +191,7 @@ class _Solutions:
     nearest: Points
 
 
-def _solutions(
-    points: Points,
-    films: Points,
-    k: int,
-    random: np.random.Generator,
-    should_stop: Callable[[], bool],
-) -> _Solutions:
+def _solutions(data: kmeans.Data, k: int, random: np.random.Generator, should_stop: Callable[[], bool]) -> _Solutions:
     """Search for N_SOLUTIONS clusterings of all films, each from a start of its own.
 
     The clustering that is judged is not among them, and must not be: refits that start there hardly leave it, so
@@ -204,50 +199,44 @@ def _solutions(
     """
     found: list[Points] = []
     while len(found) < N_SOLUTIONS and not should_stop():
-        start = clustering._run(points, films, clustering._starts(points, films, k, random), START_STEPS)
-        found.append(_swapped(points, films, start, random, SEARCH_TRIES).centers)
-    nearest = [_squared_distances(points, centers).min(axis=1) for centers in found]
+        start = kmeans.best_start(data, k, 1, START_STEPS, random)
+        found.append(_swapped(data, start, random, SEARCH_TRIES).centers)
+    nearest = [kmeans.squared_distances(data, centers).min(axis=0) for centers in found]
     return _Solutions(np.array(found), np.array(nearest))
 
 
 def _refit(
-    points: Points, same: IntArray, films: IntArray, k: int, solutions: _Solutions, drawn: IntArray,
-    random: np.random.Generator,
-) -> IntArray:  # fmt: skip
+    data: kmeans.Data, same: IntArray, k: int, solutions: _Solutions, drawn: IntArray, random: np.random.Generator
+) -> IntArray:
     """Make k-means of the drawn films and return their labels, shape (n drawn,).
 
-    points, same, films: of the drawn lists; drawn: their rows in the solutions. The solutions that fit the drawn
-    films best are carried on, and the best one is bettered by swaps. On the shipped films its inertia is within
-    0.2 % of the best known, in a seventh of the time of a full fit, which stays up to 1.5 % above. That matters: a
-    refit that gets stuck in a bad place makes sound clusters look shaky.
+    data, same: of the drawn lists; drawn: their rows in the solutions. The solutions that fit the drawn films best
+    are carried on, and the best one is bettered by swaps. On the shipped films its inertia is within 0.2 % of the
+    best known, in a fraction of the time of a full fit, which stays up to 1.5 % above. That matters: a refit that
+    gets stuck in a bad place makes sound clusters look shaky.
     """
     _, apart = np.unique(same, return_inverse=True)
     if apart.max() < k:  # no more distinct vectors than clusters: each is a cluster
         return np.asarray(apart, dtype=np.int64)
-    counted = films.astype(np.float32)
-    best = np.argsort(solutions.nearest[:, drawn] @ counted, kind="stable")[:N_CARRIED_ON]
-    runs = [clustering._run(points, counted, solutions.centers[i], STEPS) for i in best]
-    run = _swapped(points, counted, min(runs, key=lambda run: run.inertia), random, REFIT_TRIES)
-    return clustering._lloyd(points, counted, run.centers)
+    best = np.argsort(solutions.nearest[:, drawn] @ data.films, kind="stable")[:N_CARRIED_ON]
+    runs = kmeans.lloyd(data, solutions.centers[best], STEPS)
+    run = _swapped(data, min(runs, key=lambda run: run.inertia), random, REFIT_TRIES)
+    return kmeans.lloyd(data, run.centers[None])[0].labels
 
 
-def _swapped(
-    points: Points, films: Points, best: clustering._Run, random: np.random.Generator, tries: int
-) -> clustering._Run:
+def _swapped(data: kmeans.Data, best: kmeans.Run, random: np.random.Generator, tries: int) -> kmeans.Run:
     """Better a clustering by moving one centre at a time, until PATIENCE moves in a row were of no use.
 
     A move is the best of those of any centre to any of N_CANDIDATES points, which are drawn with chance films x
     squared distance; a few steps of Lloyd tell whether it holds. Source: the local search of Lattanzi and Sohler
     (2019), with the evaluation of all removals at once of Schubert and Rousseeuw (2019).
     """
-    failures = 0
-    for _ in range(tries if 1 < len(best.centers) < len(points) else 0):
-        centers = best.centers.copy()
-        cluster, row = _best_move(points, films, centers, random)
-        centers[cluster] = points[row]
-        tried = clustering._run(points, films, centers, STEPS)
-        if tried.inertia < best.inertia * (1 - SMALLEST_GAIN):
-            best, failures = tried, 0
+    failures, known = 0, kmeans.scores(data, best.centers)
+    for _ in range(tries if 1 < len(best.sums) < len(data.points) else 0):
+        cluster, row = _best_move(data, known, random)
+        (tried,) = kmeans.swap(data, best, known, cluster, row, STEPS)
+        if tried.inertia < best.inertia * (1 - kmeans.SMALLEST_GAIN):
+            best, failures, known = tried, 0, kmeans.scores(data, tried.centers)
         else:
             failures += 1
         if failures == PATIENCE:
@@ -255,25 +244,22 @@ def _swapped(
     return best
 
 
-def _best_move(points: Points, films: Points, centers: Points, random: np.random.Generator) -> tuple[int, int]:
-    """Return which centre to move to which point, if points stay with the nearest centre and no other centre moves."""
-    rows = np.arange(len(points))
-    away = _squared_distances(points, centers)
-    own = away.argmin(axis=1)
-    first = away[rows, own]
-    away[rows, own] = np.inf
-    second = away.min(axis=1)
-    candidates = clustering._drawn(films * first, random, N_CANDIDATES)
-    near = _squared_distances(points, points[candidates])
-    with_it = np.minimum(first[:, None], near)
-    lost = np.minimum(second[:, None], near) - with_it  # what it adds if the own centre is the one that goes
-    parts = np.zeros((len(centers), len(points)), dtype=points.dtype)
-    parts[own, rows] = films
-    inertia = (films @ with_it)[None] + parts @ lost
+def _best_move(data: kmeans.Data, known: Points, random: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Return which centre to move to which point, (1,) each, if points stay with the nearest and no other one moves.
+
+    known (k, n): `kmeans.scores` of the centres.
+    """
+    columns, own = np.arange(len(data.points)), kmeans.nearest(known[None])[0]
+    away = np.maximum(known + data.norms, 0)
+    first = away[own, columns]
+    away[own, columns] = np.inf
+    second = away.min(axis=0)
+    candidates = kmeans.drawn((data.films * first)[None], random.random((1, N_CANDIDATES)))[0]
+    near = kmeans.squared_distances(data, data.points[candidates])
+    with_it = np.minimum(first, near)
+    lost = np.minimum(second, near) - with_it  # what it adds if the own centre is the one that goes
+    parts = np.zeros(known.shape, dtype=known.dtype)
+    parts[own, columns] = data.films
+    inertia = with_it @ data.films + parts @ lost.T
     cluster, candidate = np.unravel_index(int(inertia.argmin()), inertia.shape)
-    return int(cluster), int(candidates[candidate])
-
-
-def _squared_distances(points: Points, centers: Points) -> Points:
-    squared = (points**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)[None] - 2 * (points @ centers.T)
-    return np.asarray(np.maximum(squared, 0), dtype=np.float32)
+    return np.array([cluster]), candidates[[candidate]]

@@ -10,16 +10,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from core import clustering, diagnostics
 from core.clustering import Clustering, Space
+from core.diagnostics import Around
 from core.stability import SOLID
+from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-MAX_DISTANCES = 2048  # documents whose distances are kept for all k: 32 MB
+MAX_DISTANCES = 2048  # documents whose distances and similarities are kept for all k: 32 MB each
 SAME_CLUSTER = 0.9
 MIN_SILHOUETTE, REASONABLE_SILHOUETTE = 0.25, 0.5
 MIN_GAIN = 0.01
@@ -46,21 +47,29 @@ class SweepResult:
     clusterings: dict[int, Clustering]
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """`diagnostics.distances` and `diagnostics.similarities` of all pairs of documents, (n, n); None: too many."""
+
+    distances: FloatArray | None = None
+    similarities: FloatArray | None = None
+
+
 def measure(
-    documents: Space, weights: IntArray, matrix: FloatArray, found: Clustering, distances: FloatArray | None = None
+    documents: Space, weights: IntArray, matrix: FloatArray, found: Clustering, pairs: Pairs | None = None
 ) -> Point:
     """Measure a clustering over all films.
 
-    weights (n,) films; matrix (n, genres) of 0 and 1; distances (n, n), if at hand, are `diagnostics.distances` of
-    the vectors and save time.
+    weights (n,) films; matrix (n, genres) of 0 and 1; pairs, if at hand, save time.
     """
-    vectors, labels = documents.vectors, found.labels
+    vectors, labels, pairs = documents.vectors, found.labels, pairs or Pairs()
+    around = Around(found.sizes.astype(np.float64), found.centers, found.distance[labels >= 0] ** 2)
     return Point(
         k=found.n_clusters,
-        silhouette=diagnostics.silhouette(vectors, weights, labels, distances).overall,
-        coherence=diagnostics.coherence(matrix, weights, labels).overall,
-        calinski_harabasz=diagnostics.calinski_harabasz(vectors, weights, labels),
-        davies_bouldin=diagnostics.davies_bouldin(vectors, weights, labels),
+        silhouette=diagnostics.silhouette(vectors, weights, labels, pairs.distances).overall,
+        coherence=diagnostics.coherence(matrix, weights, labels, pairs.similarities).overall,
+        calinski_harabasz=diagnostics.calinski_harabasz(vectors, weights, labels, around),
+        davies_bouldin=diagnostics.davies_bouldin(vectors, weights, labels, around),
         inertia=found.inertia,
         smallest=int(found.sizes.min(initial=found.sizes.sum())),
     )
@@ -84,17 +93,20 @@ def sweep(
     numpy lets go of Python's lock in most of the work, so two of them save about a fifth where a second core is free.
     """
     wanted = sorted(set(ks))
-    if distances is None and len(weights) <= MAX_DISTANCES:
-        distances = diagnostics.distances(documents.vectors)
+    pairs = Pairs(distances)
+    if len(weights) <= MAX_DISTANCES:
+        kept = diagnostics.distances(documents.vectors) if distances is None else distances
+        pairs = Pairs(kept, diagnostics.similarities(matrix))
+    prepared = clustering.prepare(documents, weights)
 
     def work(k: int) -> tuple[Clustering, Point]:
-        found = clustering.fit(documents, weights, k, random_state)
-        return found, measure(documents, weights, matrix, found, distances)
+        found = clustering.fit_prepared(prepared, k, random_state)
+        return found, measure(documents, weights, matrix, found, pairs)
 
     points: list[Point] = []
     clusterings: dict[int, Clustering] = {}
-    # The limit is one for the process: set here, around all threads, none of them can lift it for another.
-    with threadpool_limits(limits=1), ThreadPoolExecutor(n_jobs) as pool:
+    # Around all threads, so that it is not looked after anew for each k.
+    with one_thread(), ThreadPoolExecutor(n_jobs) as pool:
         started = [pool.submit(work, k) for k in wanted]
         for done, (k, result) in enumerate(zip(wanted, started, strict=True), start=1):
             if should_stop():

@@ -375,3 +375,42 @@ def test_matching_keeps_as_many_films_as_scipy_does(films: NDArray[np.int64]) ->
     rows = np.flatnonzero(found >= 0)
     assert len({*found[rows].tolist()}) == len(rows) == min(films.shape)
     assert films[rows, found[rows]].sum() == films[linear_sum_assignment(films, maximize=True)].sum()
+
+
+# What is known already saves time and changes nothing
+
+
+@pytest.mark.parametrize("block", [1024, 100])
+@pytest.mark.parametrize("left", [Filters(), Filters(genres=("Horror",))], ids=str)
+def test_known_distances_and_similarities_change_nothing(
+    catalogue: Catalogue, documents: Space, left: Filters, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, matrix = catalogue.weights(left), explain.membership(catalogue.genre_lists)[0]
+    labels = clustering.fit(documents, weights, 9, n_init=1).labels
+    pairs = diagnostics.distances(documents.vectors), diagnostics.similarities(matrix)
+    monkeypatch.setattr(diagnostics, "BLOCK_ROWS", block)
+    for known, plain in (
+        (
+            diagnostics.silhouette(documents.vectors, weights, labels, pairs[0]),
+            diagnostics.silhouette(documents.vectors, weights, labels),
+        ),
+        (
+            diagnostics.coherence(matrix, weights, labels, pairs[1]),
+            diagnostics.coherence(matrix, weights, labels),
+        ),
+    ):
+        assert known.overall == pytest.approx(plain.overall, abs=1e-12)
+        assert np.allclose(known.clusters, plain.clusters, rtol=0, atol=1e-12)
+        assert np.allclose(known.documents, plain.documents, rtol=0, atol=1e-11, equal_nan=True)
+
+
+def test_pairs_by_hand(documents: Space, catalogue: Catalogue) -> None:
+    matrix = explain.membership(catalogue.genre_lists)[0]
+    sets = [frozenset(name.split(", ")) for name in catalogue.genre_lists]
+    distances, similarities = diagnostics.distances(documents.vectors), diagnostics.similarities(matrix)
+    assert distances.shape == similarities.shape == (1187, 1187)
+    for i, j in itertools.product(range(0, 1187, 53), range(0, 1187, 37)):
+        assert distances[i, j] == pytest.approx(np.linalg.norm(documents.vectors[i] - documents.vectors[j]), abs=1e-8)
+        assert similarities[i, j] == len(sets[i] & sets[j]) / len(sets[i] | sets[j])
+    assert (distances.diagonal() == 0).all()
+    assert diagnostics.distances(np.zeros((0, 3))).shape == diagnostics.similarities(np.zeros((0, 3))).shape == (0, 0)

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
-from threadpoolctl import threadpool_limits
 
-from core import clustering, diagnostics, explain, stability
+from core import clustering, diagnostics, explain, kmeans, stability
 from core.clustering import Clustering, Space
 from core.movies import Catalogue
+from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -146,20 +146,20 @@ def test_refits_are_as_good_as_full_fits(documents: Space, weights: IntArray, k:
 
     def inertia(drawn: IntArray, films: IntArray, labels: IntArray) -> float:
         there = documents.components[drawn]
-        means = clustering._means(there, films.astype(np.float64), labels, k)
+        means = kmeans.means(there, films, labels, k)
         return float(films @ ((there - means[labels]) ** 2).sum(axis=1))
 
     ours, full = [], []
-    with threadpool_limits(limits=1):
-        solutions = stability._solutions(points, weights.astype(np.float32), k, random, lambda: False)
+    with one_thread():
+        solutions = stability._solutions(kmeans.prepare(points, weights), k, random, lambda: False)
         for seed in range(3):
             films = stability.draw(weights, int(weights.sum()), random)
             drawn = np.flatnonzero(films)
             films = films[drawn]
-            refit = stability._refit(points[drawn], documents.same[drawn], films, k, solutions, drawn, random)
+            data = kmeans.prepare(points[drawn], films)
+            refit = stability._refit(data, documents.same[drawn], k, solutions, drawn, random)
             ours.append(inertia(drawn, films, refit))
-            fit = clustering._best_run(points[drawn], films.astype(np.float32), k, seed, clustering.N_INIT)
-            full.append(inertia(drawn, films, fit))
+            full.append(inertia(drawn, films, clustering.search(data, k, seed)))
     assert np.mean(ours) <= np.mean(full) * 1.003
 
 

@@ -46,7 +46,12 @@ def test_a_sweep_is_what_the_pages_show(
         assert row.smallest == found.sizes.min()
         silhouette = diagnostics.silhouette(documents.vectors, weights, found.labels).overall
         assert row.silhouette == pytest.approx(silhouette, abs=1e-12)
-        assert row.coherence == diagnostics.coherence(matrix, weights, found.labels).overall
+        coherence = diagnostics.coherence(matrix, weights, found.labels).overall
+        assert row.coherence == pytest.approx(coherence, abs=1e-12)
+        plain = diagnostics.calinski_harabasz(documents.vectors, weights, found.labels)
+        assert row.calinski_harabasz == pytest.approx(plain, rel=1e-11)
+        plain = diagnostics.davies_bouldin(documents.vectors, weights, found.labels)
+        assert row.davies_bouldin == pytest.approx(plain, rel=1e-11)
     films, of_film = documents.vectors[film_rows], found.labels[film_rows]
     assert row.calinski_harabasz == pytest.approx(calinski_harabasz_score(films, of_film), rel=1e-9)
     assert row.davies_bouldin == pytest.approx(davies_bouldin_score(films, of_film), rel=1e-9)

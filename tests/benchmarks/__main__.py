@@ -1,19 +1,17 @@
 """Measure what the app promises, side by side with a plain page in the same run, and write docs/benchmarks.md.
 
+`python -m tests.benchmarks` measures everything, `python -m tests.benchmarks app` (clustering, encoders) one part.
+
 A shared machine is sometimes twice as slow as at other times. So each time is held against the same gesture on a
 bare Streamlit page (one slider, one number) in the same browser, alternating, and both are written down.
 """
 
-import os
-import platform
+import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -22,17 +20,17 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from core import encoders, movies, worker
 from core.vectors import VectorStore
-from tests.benchmarks import encoders as full_size
-from tests.e2e.conftest import CHROMIUM, FLAGS, ROOT, Server, settle
+from tests.benchmarks import report
+from tests.benchmarks.report import Row
+from tests.e2e.conftest import CHROMIUM, FLAGS, Server, settle
 
-DOCUMENT = ROOT / "docs" / "benchmarks.md"
 REDRAWS = 10
 JUMPS = 9  # from 2 to 47 by fives
 MAX_REDRAW_MS = 500
 MAX_FIRST_VISIT_S = 20
 MAX_STORED_VISIT_S = 3
 MAX_WEB_MB = 400
-PACKAGES = ("streamlit", "duckdb", "scikit-learn", "altair", "pandas", "torch", "transformers")
+PACKAGES = ("streamlit", "duckdb", "altair", "pandas", "torch", "transformers")
 PLAIN_PAGE = 'import streamlit as st\nst.metric("Clusters (k)", st.slider("k", 2, 50, 8))\n'
 
 # Resolves with the milliseconds from the key press to the frame in which the page shows k everywhere and is at rest.
@@ -83,27 +81,6 @@ def memory(server: Server) -> tuple[float, float]:
     web = psutil.Process(server.process.pid)
     children = [child.memory_info().rss for child in web.children() if "core.worker" in " ".join(child.cmdline())]
     return web.memory_info().rss / 2**20, sum(children) / 2**20
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of the table: what was measured, and the bound it is held against, if it has one."""
-
-    what: str
-    value: float
-    unit: str
-    bound: float | None = None
-
-    @property
-    def good(self) -> bool:
-        return self.bound is None or self.value < self.bound
-
-    def cells(self) -> tuple[str, str, str, str]:
-        digits = 1 if self.unit == "s" else 0
-        if self.bound is None:
-            return self.what, f"{self.value:.{digits}f} {self.unit}", "", ""
-        kept = "yes" if self.good else "no"
-        return self.what, f"{self.value:.{digits}f} {self.unit}", f"{self.bound:.{digits}f} {self.unit}", kept
 
 
 def visits(browser: Browser, vectors: Path, plain: Path) -> Iterator[Row]:
@@ -169,7 +146,21 @@ def loop_seconds() -> float:
     return time.perf_counter() - started
 
 
-def main() -> int:
+APP_NOTE = """
+The browser is Chromium without a screen or a graphics card, on the machine that also runs the server. A visit is timed
+from asking for the address, moving k from the key press to the frame in which figures, map, bars and heat map show the
+new k and the script is at rest. The bare page is a Streamlit script with one slider and one number. While a visitor
+looks at a page, the clusterings for k one and two higher and lower are prepared, so a move by five is one that nobody
+prepared. The worker leaves when idle.
+"""
+
+ENCODERS_NOTE = """
+Random weights in the shapes of the originals, all 1,187 genre lists, float32, one worker process after it has imported
+torch; peak memory is since the encoder before was let go.
+"""
+
+
+def app() -> tuple[str, bool]:
     rows = []
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -180,39 +171,41 @@ def main() -> int:
             print(" | ".join(row.cells()), file=sys.stderr)
         browser.close()
     rows.append(Row("A Python loop of 3,000,000 squares: how fast the machine was", 1e3 * loop_seconds(), "ms"))
-    write(rows, full_size.table())
-    return 0 if all(row.good for row in rows) else 1
+    table = report.table(("what", "measured", "at most", "kept"), [row.cells() for row in rows])
+    return f"{report.made_by('app', PACKAGES)}\n\n{table}\n{APP_NOTE}", all(row.good for row in rows)
 
 
-def write(rows: list[Row], encoders_table: str) -> None:
-    """Write the table with the machine, the versions and the command that made it."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    table = "\n".join(f"| {' | '.join(row.cells())} |" for row in rows)
-    DOCUMENT.write_text(
-        f"""# Benchmarks
+def clustering() -> tuple[str, bool]:
+    from tests.benchmarks import clustering  # scikit-learn, which the app does without
 
-Made by `make bench` on {time.strftime("%Y-%m-%d")}, at commit {commit.strip() or "unknown"}, on {os.cpu_count()} cores
-({platform.machine()}, {platform.system()}), Python {platform.python_version()}, {versions}.
+    return clustering.section()
 
-| what | measured | at most | kept |
-|---|---|---|---|
-{table}
 
-The browser is Chromium without a screen or a graphics card, on the machine that also runs the server. A visit is timed
-from asking for the address, moving k from the key press to the frame in which figures, map, bars and heat map show the
-new k and the script is at rest. The bare page is a Streamlit script with one slider and one number. While a visitor
-looks at a page, the clusterings for k one and two higher and lower are prepared, so a move by five is one that nobody
-prepared. The worker leaves when idle.
+def at_real_size() -> tuple[str, bool]:
+    from tests.benchmarks import encoders
 
-## Encoders at their real size
+    made_by = report.made_by("encoders", ("torch", "transformers"))
+    return f"{made_by}\n{ENCODERS_NOTE}\n{encoders.table()}", True
 
-Random weights in the shapes of the originals, all 1,187 genre lists, float32, one worker process after it has imported
-torch; peak memory is since the encoder before was let go.
 
-{encoders_table}
-"""
-    )
+PARTS: dict[str, tuple[str, Callable[[], tuple[str, bool]]]] = {
+    "app": ("The app", app),
+    "clustering": ("Clustering, against scikit-learn", clustering),
+    "encoders": ("Encoders at their real size", at_real_size),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=PARTS, help="all of them, if none is named")
+    wanted = parser.parse_args().part
+    kept = []
+    for name in [wanted] if wanted else PARTS:
+        title, measure = PARTS[name]
+        body, good = measure()
+        report.write(title, body)
+        kept.append(good)
+    return 0 if all(kept) else 1
 
 
 if __name__ == "__main__":
