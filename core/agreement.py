@@ -163,51 +163,13 @@ def match(films: IntArray) -> IntArray:
     """Match clusters one to one so that as many films as possible are in matched ones; return partners, shape (k,).
 
     films (k, other k) as from `diagnostics.overlap`. -1 where a cluster is left over, or shares no film with what is
-    left. Source: the Hungarian method with potentials (Kuhn 1955; Jonker and Volgenant 1987). Written here, as
-    scipy's `linear_sum_assignment` takes 1.6 s and 38 MB to import.
+    left. Source: `diagnostics.matching`.
     """
+    partners = diagnostics.matching(films)
     if films.size == 0:
-        return np.full(len(films), -1, dtype=np.int64)
-    partners = np.full(len(films), -1, dtype=np.int64)
-    if len(films) <= films.shape[1]:
-        partners[:] = _assignment(-films)
-    else:
-        partners[_assignment(-films.T)] = np.arange(films.shape[1])
+        return partners
     shared = films[np.arange(len(films)), partners] > 0
     return np.where((partners >= 0) & shared, partners, -1)
-
-
-def _assignment(costs: IntArray) -> IntArray:
-    """Return a column of its own for each row so that the costs add up to the least, shape (rows <= columns,)."""
-    n, m = costs.shape
-    far = np.iinfo(np.int64).max
-    u, v = np.zeros(n + 1, dtype=np.int64), np.zeros(m + 1, dtype=np.int64)
-    row_of, before = np.zeros(m + 1, dtype=np.int64), np.zeros(m + 1, dtype=np.int64)  # row 0 and column 0 are none
-    for row in range(1, n + 1):
-        row_of[0], column = row, 0
-        slack, used = np.full(m + 1, far), np.zeros(m + 1, dtype=bool)
-        while True:  # grow the tree of tight edges until it reaches a free column
-            used[column] = True
-            here = int(row_of[column])
-            reduced = np.append(far, costs[here - 1] - u[here] - v[1:])
-            closer = ~used & (reduced < slack)
-            slack[closer], before[closer] = reduced[closer], column
-            free = np.flatnonzero(~used)
-            following = int(free[slack[free].argmin()])
-            step = slack[following]
-            u[row_of[used]] += step
-            v[used] -= step
-            slack[free] -= step
-            column = following
-            if row_of[column] == 0:
-                break
-        while column:  # turn the path round
-            row_of[column] = row_of[before[column]]
-            column = int(before[column])
-    columns = np.empty(n, dtype=np.int64)
-    taken = np.flatnonzero(row_of[1:])
-    columns[row_of[1:][taken] - 1] = taken
-    return columns
 
 
 def pairs(films: IntArray, partners: IntArray) -> pd.DataFrame:
