@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core import agreement, analysis, charts, clustering, diagnostics, explain
+from core import agreement, analysis, charts, clustering, diagnostics, explain, inventory
 from core.analysis import Analysis
 from core.charts import Figure, colors
 from core.clustering import Space
@@ -63,6 +63,9 @@ def figures(
     both = charts.side_by_side(both.assign(color_a="#aa3311", color_b="#3366cc"))
     gross = catalogue.box_office_by_cluster(analysed.clustering.labels).assign(years="1990 to 1994")
     gross = gross.merge(about)
+    weights = catalogue.weights()
+    frequencies = inventory.genre_counts(catalogue.genre_lists, weights)
+    together = inventory.co_occurrence(catalogue.genre_lists, weights)
     return {
         "agreement, AMI": lambda part: charts.agreement_matrix(pairs[: 2 if part else None], "AMI"),
         "agreement, ARI": lambda part: charts.agreement_matrix(pairs[: 2 if part else None], "ARI"),
@@ -80,6 +83,10 @@ def figures(
         "trends": lambda part: charts.trends(shares[: 50 if part else None]),
         "box office": lambda part: charts.box_office(gross[: 50 if part else None]),
         "over k": lambda part: charts.over_k(points[: 2 if part else None], "Silhouette", ".2f"),
+        "missing": lambda part: charts.missing_values(catalogue.missing_values()[: 2 if part else None]),
+        "frequencies": lambda part: charts.genre_frequencies(frequencies[: 3 if part else None]),
+        "together": lambda part: charts.co_occurrence(together[: 9 if part else None]),
+        "by year": lambda part: charts.films_by_year(catalogue.films_by_year()[: 5 if part else None]),
         "descent": lambda part: charts.lines_of_descent(nodes[: 2 if part else None], lines[: 1 if part else None]),
     }
 
@@ -98,6 +105,7 @@ NAMES += [
     "descent",
 ]
 NAMES += ["found"]
+NAMES += ["missing", "frequencies", "together", "by year"]
 
 
 def parts(node: Any) -> Iterator[dict[str, Any]]:
@@ -194,6 +202,7 @@ def test_a_click_can_be_picked_up(figures: dict[str, Callable[[bool], Figure]], 
         **{"agreement, AMI": ["one", "other"], "agreement, ARI": ["one", "other"]},
         "found": ["cluster", "genre_list"],
         "box office": ["cluster", "first_year"],
+        **{"missing": ["column"], "frequencies": ["genre"], "together": ["genre", "other"], "by year": ["year"]},
     }
     expected = picked.get(name, ["cluster"])
     assert params["pick"]["select"]["fields"] == expected

@@ -5,6 +5,7 @@ run, not in the background: a file is read for one session only, and should stop
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ from core.controls.words import counted, plain
 from core.sources import Films, Limits, Mapping, Raw, Reading, SourceError
 from core.sources.columns import MEGABYTE
 
+PAGES = Path(__file__).resolve().parents[2] / "pages"
 FIRST_ROWS = 50
 MAIN_COLUMNS = {"title": "Title", "genres": "Genres", "year": "Year", "movie_id": "Id"}
 MORE_COLUMNS = {
@@ -305,6 +307,11 @@ def _use(raw: Raw, mapping: Mapping, limits: Limits) -> None:
     trouble = uploads.problem_with(films, limits)
     if trouble:
         st.error(trouble, icon=":material/error:")
+        return
+    own = cache.own_films()
+    if own is not None and own.in_use and own.catalogue.fingerprint == uploads.fingerprint(raw, mapping):
+        st.success("These films are in use.", icon=":material/check:")
+        st.page_link(PAGES / "overview.py", label="See their clusters", icon=":material/bubble_chart:")
         return
     st.markdown(_encoding_line(films))
     st.button(
