@@ -43,11 +43,12 @@ def verdict(value: float) -> Verdict:
 def told(value: float | None) -> str:
     """Say a stability in a word and a number, as in “solid 0.92”, for wherever it is shown.
 
-    None is one that is not measured yet, NaN one that cannot be measured.
+    None is one that is not measured yet, NaN one that cannot be measured. The number is rounded down, so that it
+    never contradicts the word: 0.849 is fair, and 0.85 would be solid.
     """
     if value is None:
         return "measuring"
-    return "not known" if np.isnan(value) else f"{verdict(value)} {value:.2f}"
+    return "not known" if np.isnan(value) else f"{verdict(value)} {np.floor(100 * value + 1e-9) / 100:.2f}"
 
 
 @dataclass(frozen=True, eq=False)

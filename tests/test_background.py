@@ -124,3 +124,31 @@ def test_who_looks_elsewhere_wants_nothing_any_more() -> None:
     assert work.stopped.wait(5)
     assert room.look("a") is None
     room.leave("nobody")
+
+
+def test_a_minor_task_lets_all_others_go_first_also_between_its_steps() -> None:
+    room, busy, minor, major = Background(), Steps(), Steps(), Steps()
+    room.ask("busy", busy, 0)
+    busy.started.wait(5)
+    order: list[str] = []
+    room.ask("major", lambda *_: order.append("major"), 1)
+    room.ask("minor", lambda *_: order.append("minor"), 2, minor=True)
+    busy.go.release(3)
+    until(lambda: len(order) == 2)
+    assert order == ["major", "minor"]
+
+    room.ask("long", minor, 2, minor=True)
+    minor.started.wait(5)
+    room.ask("urgent", major, 1)
+    assert not major.started.wait(0.1)  # a step is not cut in two
+    minor.go.release()
+    assert major.started.wait(5)
+    assert room.look("long") == Task("running", 1, 3)
+    room.ask("later", lambda *_: 1, 3, minor=True)
+    major.go.release(3)
+    until(lambda: room.look("urgent") == Task("done", 3, 3, "whole"))
+    assert room.look("later") == Task("waiting")  # a minor one does not go before another
+    minor.go.release(2)
+    until(lambda: room.look("later") == Task("done", result=1))
+    assert room.look("long") == Task("done", 3, 3, "whole")
+    assert minor.runs == 1

@@ -57,6 +57,18 @@ def test_films_with_the_same_list_are_never_parted(
     )
 
 
+def test_stability_goes_along_where_it_is_known(
+    catalogue: Catalogue, documents: Space, analysed: Analysis, exported: pa.Table
+) -> None:
+    worth = np.linspace(0.1, 1.0, 12)
+    worth[3] = np.nan
+    table = exports.clustered_films(catalogue.rows(), analysed, documents.xy, worth)
+    assert table.column_names == [*exported.column_names, "stability"]
+    clusters = exported["cluster"].to_pylist()
+    expected = [None if cluster in (None, 3) else worth[cluster] for cluster in clusters]
+    assert table["stability"].to_pylist() == expected
+
+
 def test_films_without_genres_have_empty_fields(exported: pa.Table, plain_films: list[dict[str, Any]]) -> None:
     without = np.array([film["genre_list"] is None for film in plain_films])
     assert without.sum() == 443

@@ -531,6 +531,30 @@ def test_films_of_each_year(
     ]
 
 
+@pytest.mark.parametrize("span", [1, 5])
+@pytest.mark.parametrize("filters", [FILTERS[0], FILTERS[8], FILTERS[16]], ids=str)
+def test_box_office_of_each_cluster_and_span_of_years(
+    catalogue: Catalogue,
+    plain_films: list[Film],
+    labels: IntArray,
+    cluster_of: Callable[[Film], int],
+    filters: Filters,
+    span: int,
+) -> None:
+    films: dict[tuple[int, int], list[Film]] = {}
+    for film in plain_films:
+        if passes(film, filters) and film["year"] is not None and cluster_of(film) >= 0:
+            films.setdefault((cluster_of(film), film["year"] - film["year"] % span), []).append(film)
+    frame = catalogue.box_office_by_cluster(labels, filters, span)
+    assert list(zip(frame["cluster"], frame["first_year"], strict=True)) == sorted(films)
+    for row in frame.to_dict("records"):
+        mine = films[row["cluster"], row["first_year"]]
+        known = [film["box_office"] for film in mine if film["box_office"] is not None]
+        assert (row["n_movies"], row["n_known"]) == (len(mine), len(known))
+        for name, share in (("q1", 25), ("median", 50), ("q3", 75)):
+            assert same_number(row[name], float(np.percentile(known, share)) if known else None)
+
+
 @pytest.mark.parametrize("column", movies.GROUPINGS)
 @pytest.mark.parametrize("filters", [FILTERS[0], FILTERS[1], FILTERS[16]], ids=str)
 def test_shares_of_values(

@@ -41,6 +41,29 @@ def test_the_words(value: float, word: str) -> None:
     assert stability.verdict(value) == word
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "measuring"),
+        (float("nan"), "not known"),
+        (1.0, "solid 1.00"),
+        (0.85, "solid 0.85"),
+        (0.8499, "fair 0.84"),
+        (0.6, "fair 0.60"),
+        (0.5999, "shaky 0.59"),
+        (0.29, "shaky 0.29"),
+        (0.0, "shaky 0.00"),
+    ],
+)
+def test_the_words_with_the_number(value: float | None, words: str) -> None:
+    assert stability.told(value) == words
+
+
+@given(st.integers(0, 100))
+def test_a_number_of_two_places_is_told_as_it_is(percent: int) -> None:
+    assert stability.told(percent / 100).split()[1] == f"{percent / 100:.2f}"
+
+
 drawn_films = st.integers(1, 8).flatmap(
     lambda n: st.tuples(
         st.lists(st.integers(1, 4), min_size=n, max_size=n),

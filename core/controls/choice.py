@@ -5,6 +5,7 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core import cache, charts, explain, sweep
 from core.background import Task
@@ -83,17 +84,17 @@ def what_is_known(view: View, ks: list[int]) -> Known:
 def watch_rest(view: View, ks: list[int], shown: Known) -> None:
     """Have the stabilities measured, then the seed agreements, and run the page again whenever more are known."""
     if shown.n < 2 * len(ks):
-        _watch_rest(view, ks, shown.n)
+        _watch_rest(view, ks, shown)
     else:  # a line in its place, so that nothing moves
         st.progress(1.0, text=f"Stability and seed agreement are known for all {len(ks)} k")
 
 
 @st.fragment(run_every=1.0)
-def _watch_rest(view: View, ks: list[int], shown: int) -> None:
+def _watch_rest(view: View, ks: list[int], shown: Known) -> None:
     known = what_is_known(view, ks)
-    if known.n == 2 * len(ks) or known.n - shown >= STEP:
-        st.rerun()
     first, ask = len(known.stability) < len(ks), cache.measure_stability
+    if known.n == 2 * len(ks) or known.n - shown.n >= STEP or (not first and len(shown.stability) < len(ks)):
+        st.rerun()
     kind, found = "stability", set(known.stability)
     if not first:
         kind, found, ask = "seeds", set(known.agreement), cache.measure_seeds
@@ -127,12 +128,13 @@ def recommend(frame: pd.DataFrame, known: Known) -> None:
 
 def show_figures(view: View, frame: pd.DataFrame) -> None:
     """Draw every figure over k; a click on a point sets k."""
-    columns = st.columns(2)
-    for place, (measure, (title, form, how)) in enumerate(MEASURES.items()):
+    columns: list[DeltaGenerator] = []
+    for measure, (title, form, how) in MEASURES.items():
+        columns = columns or st.columns(2)  # anew for each row, so that charts stand in line whatever captions do
         rows = pd.DataFrame({"k": frame["k"], "value": frame[measure].astype(float)})
         rows["text"] = [f"{value:,.4g}" for value in rows["value"]]
         rows["current"] = rows["k"] == view.analysis.clustering.n_clusters
-        with columns[place % 2]:
+        with columns.pop(0):
             show_chart(
                 charts.over_k(rows, title, form),
                 key=f"over_{measure}",

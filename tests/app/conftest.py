@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest, local_script_runner
 
 from core import analysis, cache, clustering, embeddings, encoders
 from core.analysis import Analysis
+from core.background import Task
 from core.clustering import Space
 from core.controls.words import WORD_JOINER
 from core.movies import Catalogue
@@ -172,6 +173,15 @@ def clean_house() -> Iterator[None]:
     cache._ahead().shutdown(cancel_futures=True)
     clear_caches()
     config.set_option("client.showErrorDetails", shown)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stability and seed agreement stay unknown, whatever other tests did, unless a test is marked `measured`."""
+    if request.node.get_closest_marker("measured") is None:
+        for name in ("stability", "agreement"):
+            monkeypatch.setattr(cache, name, lambda catalogue, settings: None)
+            monkeypatch.setattr(cache, f"measure_{name}", lambda catalogue, settings, owner: Task("waiting"))
 
 
 @pytest.fixture

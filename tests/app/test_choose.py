@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from core import cache, clustering, diagnostics, stability, sweep
-from core.analysis import Analysis
 from core.clustering import Space
 from core.movies import Catalogue
 from tests.app.conftest import BASELINE, Visit, unescaped
@@ -66,7 +65,8 @@ def test_the_recommendation_is_that_of_the_rule(catalogue: Catalogue, monkeypatc
     lowest = {2: 0.99, 3: 0.9, 4: 0.95, 5: 0.88, 6: 0.5, 7: 0.4, 8: 0.7, 9: 0.6, 10: 0.5}
 
     def known(catalogue: Catalogue, settings: object) -> stability.Stability:
-        return stability.Stability(np.array([1.0, lowest[settings.n_clusters]]), 50)  # type: ignore[attr-defined]
+        k = settings.n_clusters  # type: ignore[attr-defined]
+        return stability.Stability(np.array([1.0, lowest[k], *[1.0] * (k - 2)]), 50)
 
     monkeypatch.setattr(cache, "stability", known)
     visit = chosen({"k": "7"})
@@ -80,9 +80,19 @@ def test_the_recommendation_is_that_of_the_rule(catalogue: Catalogue, monkeypatc
     assert (expected.k is None) == bool(visit.at.info)
     assert expected.sentence in unescaped(said[0])
     assert visit.chart("over_stability")["value"].tolist() == [lowest[k] for k in frame["k"]]
+    assert visit.chart("over_agreement").empty  # not known yet
+    nodes = visit.chart("descent").query("node")
+    of = dict(list(nodes.groupby("cluster")))
+    assert set(of[0]["fill"]) == {0.95}
+    assert all("stability: solid 1.00;" in tip for tip in of[0]["tip"])
+    fills = of[1].set_index("k")["fill"]
+    assert (fills[[2, 3, 4, 5]] == 0.95).all()
+    assert fills[8] == fills[9] < fills[2]
+    assert fills[6] == fills[7] == fills[10] < fills[8]
 
 
-def test_stability_is_measured_in_the_background_and_shown_on_every_cluster(analysed: Analysis) -> None:
+@pytest.mark.measured
+def test_stability_is_measured_in_the_background_and_then_the_seed_agreement() -> None:
     visit = Visit(query={"k": "12", "seed": "0"})
     until(visit, lambda: cache.stability(cache.catalogue(), visit.settings) is not None)
     found = cache.stability(cache.catalogue(), visit.settings)
@@ -90,12 +100,17 @@ def test_stability_is_measured_in_the_background_and_shown_on_every_cluster(anal
     assert found.n_refits >= 50
     visit.run()
     table = visit.table("cluster_table")
-    assert table["stability"].tolist() == [f"{stability.verdict(value)} {value:.2f}" for value in found.clusters]
+    assert table["stability"].tolist() == [stability.told(value) for value in found.clusters]
     visit.at.query_params["cluster"] = "3"
     badges = [line.value for line in visit.go("cluster").at.markdown if "Stability" in line.value]
-    assert any(f"{stability.verdict(found.clusters[3])} {found.clusters[3]:.2f}" in badge for badge in badges)
+    assert any(stability.told(found.clusters[3]) in badge for badge in badges)
     other = replace(visit.settings, random_state=5)
     assert cache.stability(cache.catalogue(), other) is None  # nobody asked
+    visit.go("overview")
+    until(visit, lambda: visit.figures["Seed agreement"] != "measuring")
+    assert 0.5 < float(visit.figures["Seed agreement"]) <= 1
+    assert visit.figures["Seed agreement"] == f"{cache.agreement(cache.catalogue(), other):.3f}"  # whatever the seed
+    assert not visit.at._fragment_storage._fragments  # nothing is asked for any more
 
 
 def test_too_few_lists_for_a_choice(elsewhere: Callable[..., None], tmp_path: Path) -> None:

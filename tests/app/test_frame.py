@@ -410,7 +410,7 @@ def test_every_page_of_another_catalogue(elsewhere: Callable[..., None], tmp_pat
     seen: list[str] = []
     for row in clusters.itertuples() if name == "bad intentions" else ():
         visit.select("cluster_table", {"rows": [row.cluster], "columns": [], "cells": []})
-        assert unescaped(visit.links[0][0]) == f"Open cluster {row.cluster}: {row.name}"
+        assert unescaped(visit.links[0][0]) == f"Open cluster {row.cluster}: {row.name} (measuring)"
         assert not [hostile for hostile in HOSTILE.values() if hostile in visit.links[0][0]]
     for row in clusters.itertuples():
         visit.at.query_params["cluster"] = str(row.cluster)
@@ -511,9 +511,8 @@ def test_stop_asks_for_nothing_more(elsewhere: Callable[..., None], stub_worker:
 
 
 def test_a_page_that_ends_early_forgets_the_polls_of_the_one_before(
-    elsewhere: Callable[..., None], stub_worker: StubWorker, monkeypatch: pytest.MonkeyPatch
+    elsewhere: Callable[..., None], stub_worker: StubWorker
 ) -> None:
-    monkeypatch.setattr(cache, "stability", lambda *_: None)
     elsewhere()
     visit = Visit(query={"encoder": BASELINE, "k": "3"})
     (before,) = visit.at._fragment_storage._fragments

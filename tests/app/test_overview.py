@@ -13,6 +13,7 @@ import pytest
 from core import analysis, clustering, embeddings, encoders, movies
 from core.analysis import Analysis
 from core.clustering import Space
+from core.controls import plain
 from core.movies import Catalogue
 from tests.app.conftest import BASELINE, Film, StubWorker, Visit
 
@@ -37,6 +38,7 @@ def test_figures_and_words(analysed: Analysis, stub_worker: StubWorker) -> None:
         "Clusters (k)": "12",
         "Silhouette": f"{analysed.silhouette.overall:.3f}",
         "Coherence": f"{analysed.coherence.overall:.3f}",
+        "Seed agreement": "measuring",
     }
     assert visit.lines[0] == "**17,472 of 17,472 films**; 443 of them name no genre and are in no cluster."
     largest = analysed.clustering.sizes[0]
@@ -187,8 +189,8 @@ def test_map_layout(elsewhere: Callable[..., None], monkeypatch: pytest.MonkeyPa
 @pytest.mark.usefixtures("shipped")
 def test_what_is_picked_leads_to_its_cluster(analysed: Analysis, catalogue: Catalogue) -> None:
     def link(cluster: int, genre: str = "") -> list[tuple[str, str, str]]:
-        name = analysed.names[cluster].text.replace("-", "\\-").replace("&", "\\&")
-        text = f"Open cluster {cluster}: {name}" + (f", films with {genre}" if genre else "")
+        text = f"Open cluster {cluster}: {plain(analysed.names[cluster].text)} \\(measuring\\)"
+        text += f", films with {genre}" if genre else ""
         return [(text, "cluster", f"cluster={cluster}&with={genre}&year=&list=&find=")]
 
     visit = Visit()

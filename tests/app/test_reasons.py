@@ -51,8 +51,8 @@ def test_a_film_on_the_page_films(catalogue: Catalogue, analysed: Analysis) -> N
     found, names = analysed.clustering, [name.text for name in analysed.names]
     own, other = int(found.labels[i]), int(found.runner_up[i])
     assert (
-        f"As **Drama, Horror, Mystery** it is in **{own} {names[own]}**. "
-        f"The runner-up is {other} {names[other]}, with a margin of {found.margin[i]:.2f}." in lines
+        f"As **Drama, Horror, Mystery** it is in **{own} {names[own]} (measuring)**. "
+        f"The runner-up is {other} {names[other]} (measuring), with a margin of {found.margin[i]:.2f}." in lines
     )
     # What remains without a genre is in the catalogue itself here, so its cluster is known.
     rest = {genre: int(found.labels[catalogue.genre_lists.index(text)]) for genre, text in reasons.without_each(

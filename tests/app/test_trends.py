@@ -1,5 +1,6 @@
 """The Trends page: every share against plain counting."""
 
+import statistics
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,38 @@ def test_a_click_leads_to_the_films_of_cluster_and_year() -> None:
     assert set(there.films["year"]) == {1997}
     visit.select("decades", {"rows": [5], "columns": [], "cells": []})
     assert ["cluster=5" in link[2] for link in visit.links] == [True]
+
+
+def test_box_office_over_the_years(films: list[Film]) -> None:
+    visit = Visit("trends", {"k": "12"})
+    rows = visit.chart("box_office")
+    row = rows[rows["n_known"] >= 10].iloc[0]
+    mine = [
+        film for film in films if film["cluster"] == row["cluster"] and 0 <= (film["year"] or 0) - row["first_year"] < 5
+    ]
+    known = sorted((film["box_office"] for film in mine if film["box_office"] is not None), reverse=True)
+    assert (row["n_movies"], row["n_known"], row["median"]) == (len(mine), len(known), statistics.median(known))
+    assert row["years"] == f"{row['first_year']} to {row['first_year'] + 4}"
+    assert row["fill"] == row["color"]
+    assert set(rows.loc[rows["n_known"] < 10, "fill"]) == {"transparent"}
+    assert any("dollars are those of each film's year" in caption.value.lower() for caption in visit.at.caption)
+
+    pick = {"pick": [{"cluster": int(row["cluster"]), "first_year": int(row["first_year"])}]}
+    visit.select("box_office", pick)
+    assert visit.films["box_office"].tolist() == known
+    assert f"{len(known)} of {len(mine)} films have a box office" in visit.lines[-1]
+    assert len(visit.links) == 1
+    visit.at.slider(key="k").set_value(5)
+    visit.run()  # what was clicked meant another cluster
+    assert not [element for element in visit.at.dataframe if "movie_id" in element.value]
+
+
+def test_films_without_box_office_say_so(elsewhere: Callable[..., None], tmp_path: Path) -> None:
+    films = pa.table({"title": ["A", "B"], "genres": [["Drama"], ["War"]], "year": pa.array([1999, 2001], pa.int32())})
+    pq.write_table(films, tmp_path / "two.parquet")
+    elsewhere(movies=tmp_path / "two.parquet")
+    visit = Visit("trends", {"encoder": BASELINE, "k": "2"})
+    assert [info.value for info in visit.at.info] == ["No film here has a box office and a year."]
 
 
 def test_one_year_or_none_has_no_trend(elsewhere: Callable[..., None], tmp_path: Path) -> None:
