@@ -369,6 +369,7 @@ def test_overlap_and_jaccard_by_hand() -> None:
     assert diagnostics.jaccard(films).tolist() == [[4 / 7, 0, 3 / 10], [0, 0, 3 / 6]]
 
 
+@settings(max_examples=60, deadline=None)
 @given(npst.arrays(np.int64, st.tuples(st.integers(0, 7), st.integers(0, 7)), elements=st.integers(0, 50)))
 def test_matching_keeps_as_many_films_as_scipy_does(films: NDArray[np.int64]) -> None:
     found = diagnostics.matching(films)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import given as inputs
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from core.clustering import Name
@@ -42,6 +43,7 @@ def shown(names: tuple[Given, ...], here: Clusters) -> list[str]:
     return texts(applied(names, here))
 
 
+@settings(max_examples=60, deadline=None)
 @inputs(
     st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 5), st.booleans()), min_size=12, max_size=12), st.booleans()
 )
@@ -96,6 +98,7 @@ def test_a_name_of_a_small_choice_of_films_is_not_put_on_a_large_cluster() -> No
     assert "Two films in Hindi" not in shown(names, THREE)
 
 
+@settings(max_examples=60, deadline=None)
 @inputs(st.lists(st.lists(st.integers(0, 4), min_size=12, max_size=12), min_size=1, max_size=6), st.data())
 def test_no_two_clusters_are_called_the_same(rows: list[list[int]], data: st.DataObject) -> None:
     names: tuple[Given, ...] = ()
@@ -173,6 +176,7 @@ def test_names_are_cleaned(text: str, cleaned: str) -> None:
     assert clean(text, MAX_NAME) == cleaned
 
 
+@settings(max_examples=60, deadline=None)
 @inputs(st.text(), st.sampled_from([(MAX_NAME, False), (MAX_NOTE, True)]))
 def test_cleaning_twice_changes_nothing(text: str, kind: tuple[int, bool]) -> None:
     once = clean(text, *kind)

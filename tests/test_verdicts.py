@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core import recipes, verdicts
@@ -36,6 +36,7 @@ def films(labels: dict[str, int], n: dict[str, int] | None = None) -> Films:
     )
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3)),
     st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3)),
