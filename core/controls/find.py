@@ -10,6 +10,7 @@ import streamlit as st
 from core import cache, charts, encoders, search
 from core.checkpoints import megabytes
 from core.controls.frame import View, visitor
+from core.controls.names import tables
 from core.controls.picks import link_to_cluster, remember_pick, row_picked, show_chart, show_pick, with_clusters
 from core.controls.words import counted, plain
 from core.search import MAX_QUERY, Place
@@ -116,7 +117,7 @@ def query_found(view: View, text: str) -> Found | None:
 
 
 def _found(view: View, place: Place, film: pd.Series | None) -> Found | None:
-    lists, _ = cache.tables(view.catalogue, view.settings)
+    lists, _ = tables(view)
     rows = [int(row) for row in search.nearest(place, view.analysis.weights)]
     if film is not None:  # its own list is the first one, also among others that the encoder does not tell apart
         own = int(film["list_id"])
@@ -269,7 +270,7 @@ def _name(film: pd.Series) -> str:
 
 def show_found_map(view: View, found: Found, layout: str, axes: tuple[str, str]) -> None:
     """Draw the map with the query, or the film, marked; a click chooses a genre list."""
-    lists, clusters = cache.tables(view.catalogue, view.settings, layout)
+    lists, clusters = tables(view, layout)
     lists = lists.assign(cosine=found.place.cosine[lists["list_id"]], near=lists["list_id"].isin(found.near["list_id"]))
     x, y = found.place.xy
     if layout == "t-SNE":  # which has no place for what is new

@@ -12,6 +12,7 @@ from core import agreement, cache, charts, diagnostics, encoders
 from core.analysis import Analysis
 from core.controls.agreement import choose_encoder
 from core.controls.frame import View
+from core.controls.names import named, tables
 from core.controls.picks import label, show_chart
 from core.controls.tables import film_table, films_line
 from core.controls.words import counted, plain
@@ -49,7 +50,8 @@ def choose_pair(view: View, ready: Sequence[str]) -> Pair | None:
     with right:
         other = _choose("other", "Encoder B", others, likely)
     first, second = (replace(view.settings, encoder=each) for each in (one, other))
-    found = cache.analysis(view.catalogue, first), cache.analysis(view.catalogue, second)
+    computed = cache.analysis(view.catalogue, first), cache.analysis(view.catalogue, second)
+    found = named(view.catalogue, computed[0]), named(view.catalogue, computed[1])
     films = diagnostics.overlap(found[0].weights, found[0].clustering.labels, found[1].clustering.labels)
     return Pair((first, second), found, films, agreement.match(films))
 
@@ -78,7 +80,9 @@ def pair_line(pair: Pair) -> str:
 
 
 def _clusters(view: View, settings: Settings) -> pd.DataFrame:
-    return cache.tables(view.catalogue, settings)[1][["cluster", "label", "color", "n_movies"]]
+    computed = cache.analysis(view.catalogue, settings)
+    other = replace(view, settings=settings, analysis=named(view.catalogue, computed))
+    return tables(other)[1][["cluster", "label", "color", "n_movies"]]
 
 
 def show_matches(view: View, pair: Pair) -> None:

@@ -36,7 +36,7 @@ def prepare() -> None:
         if cache.dtype_at_hand(catalogue, settings) is None:
             cache.worker().submit(encoders.DEFAULT_ENCODER, catalogue.texts)
             return
-        lists, clusters = cache.tables(catalogue, settings)
+        lists, clusters = cache.tables(catalogue, settings)  # nobody is here who named anything
         clusters = clusters.assign(stability=told(None))
         genres = cache.analysis(catalogue, settings).genres
         charts.genre_map(lists, clusters, charts.AXES["PCA"])
