@@ -179,7 +179,7 @@ def clean_house() -> Iterator[None]:
 def nothing_is_measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stability and seed agreement stay unknown, whatever other tests did, unless a test is marked `measured`."""
     if request.node.get_closest_marker("measured") is None:
-        for name in ("stability", "agreement"):
+        for name in ("stability", "seeds"):
             monkeypatch.setattr(cache, name, lambda catalogue, settings: None)
             monkeypatch.setattr(cache, f"measure_{name}", lambda catalogue, settings, owner: Task("waiting"))
 

@@ -12,7 +12,6 @@ import pytest
 
 from core import agreement, analysis, cache, clustering, diagnostics, embeddings, encoders, explain, health
 from core.analysis import Analysis
-from core.background import Task
 from core.movies import Catalogue
 from core.recipes import Settings
 from core.stability import Seeds, Stability
@@ -38,13 +37,6 @@ def compared(query: dict[str, str] | None = None, ready: Callable[[Visit], bool]
         time.sleep(0.2)
         visit.run()
     return visit
-
-
-@pytest.fixture(autouse=True)
-def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stability and seeds take their time in the background, and are tested for themselves."""
-    for name in ("measure_stability", "measure_seeds"):
-        monkeypatch.setattr(cache, name, lambda *args: Task("waiting"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from core import cache, stability
 from core.analysis import Analysis
-from core.stability import Stability
+from core.stability import Seeds, Stability
 from tests.app.conftest import Visit, unescaped
 
 pytestmark = pytest.mark.usefixtures("shipped")
@@ -25,7 +25,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def become() -> None:
         monkeypatch.setattr(cache, "stability", lambda catalogue, settings: Stability(WORTH, 50))
-        monkeypatch.setattr(cache, "agreement", lambda catalogue, settings: 0.8712)
+        monkeypatch.setattr(cache, "seeds", lambda catalogue, settings: Seeds(0.8712, np.zeros(0)))
 
     return become
 
