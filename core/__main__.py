@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
 from core import (
     analysis,
+    charts,
     checkpoints,
     clustering,
     devices,
@@ -26,17 +28,21 @@ from core import (
     movies,
     names,
     recipes,
+    report,
+    stability,
     verdicts,
     worker,
 )
 from core.analysis import Analysis
 from core.checkpoints import megabytes
-from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
+from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, Space
+from core.drawing import DrawingError
 from core.embeddings import Float32
 from core.encoders import Dtype, Encoder, EncoderError, WantedDtype
 from core.movies import Catalogue, CatalogueError
 from core.names import Clusters, Given
 from core.recipes import DEFAULT_K, MAX_SEED, Recipe, RecipeError, Settings
+from core.report import Findings
 from core.sources import SourceError
 from core.vectors import DEFAULT_VECTORS, VectorStore
 from core.worker import Progress
@@ -59,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_outputs(options)
         status: int | None = options.run(options)
-    except (SourceError, CatalogueError, EncoderError, ValueError, OSError) as error:
+    except (SourceError, CatalogueError, EncoderError, DrawingError, ValueError, OSError) as error:
         sentence = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         named = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         print(f"genrescope: {named}{' '.join(sentence.split())}", file=sys.stderr)
@@ -90,6 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     cluster.add_argument(
         "--recipe", type=Path, help="a recipe's .json file: takes its settings and filters, and says what differs here"
     )
+    cluster.add_argument("--clusters", type=Path, help="a .parquet or .csv file for the table of clusters")
+    cluster.add_argument("--genres", type=Path, help="a .parquet or .csv file for the genres by cluster")
+    cluster.add_argument("--map", type=Path, help="a .svg or .png file for the map")
+    cluster.add_argument("--html", type=Path, help="a .html file that tells it all, for any browser")
     cluster.set_defaults(run=_cluster)
     embed = commands.add_parser("embed", help="fill the vector store")
     embed.add_argument("--out", type=Path, help="also write text and vector to a .parquet file")
@@ -121,7 +131,15 @@ def _whole(low: int, high: int):  # type: ignore[no-untyped-def]  # argparse cal
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse a file name that could not be written before any work is done."""
-    endings = {"out": exports.ENDINGS if options.command == "cluster" else (".parquet",), "report": (".json",)}
+    endings = {
+        "out": exports.ENDINGS if options.command == "cluster" else (".parquet",),
+        "report": (".json",),
+        "clusters": exports.ENDINGS,
+        "genres": exports.ENDINGS,
+        "map": (".svg", ".png"),
+        "html": (".html", ".htm"),
+    }
+    taken: set[Path] = set()
     for name, allowed in endings.items():
         path: Path | None = getattr(options, name, None)
         if path is None:
@@ -130,6 +148,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
             raise ValueError(f"--{name} {path.name} must end in {' or '.join(allowed)}.")
         if not path.parent.is_dir():
             raise ValueError(f"--{name} {path}: the folder {path.parent} does not exist.")
+        if path.resolve() in taken:
+            raise ValueError(f"--{name} {path.name} is the file of another option; give each a name of its own.")
+        taken.add(path.resolve())
 
 
 def _settings(options: argparse.Namespace, asked: Recipe | None) -> Settings:
@@ -178,11 +199,10 @@ def _cluster(options: argparse.Namespace) -> int:
         verdict = verdicts.judge(asked, carried, here, catalogue, found.clustering.labels)
     films = recipes.films_of(catalogue, settings, found.clustering.labels)
     here = replace(here, names=recipes.own_names(found.names), films=recipes.pack(films))
-    table = exports.clustered_films(catalogue.rows(settings.filters), found, documents.xy)
     clustered = time.perf_counter()
     if notice := found.notice():
         print(f"genrescope: {notice}", file=sys.stderr)
-    report = {
+    said = {
         "movies": found.counts.movies,
         "clustered": found.counts.clustered,
         "without_genres": found.counts.without_genres,
@@ -214,19 +234,21 @@ def _cluster(options: argparse.Namespace) -> int:
             for i, name in enumerate(found.names)
         ],
     }
-    exports.write(table, options.out)
-    report["seconds"] = {
+    files = _files_of(options, settings, catalogue, found, documents, here)
+    said["seconds"] = {
         "load": round(loaded - started, 3),
         "embed": round(embedded - loaded, 3),
         "cluster": round(clustered - embedded, 3),
         "total": round(time.perf_counter() - started, 3),
     }
-    report["recipe"] = recipes.write(here)
+    said["recipe"] = recipes.write(here)
     if options.report:
-        exports.write_bytes(json.dumps(report, indent=2, ensure_ascii=False).encode() + b"\n", options.report)
+        files[options.report] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
+    for path, content in files.items():
+        exports.write_bytes(content, path)
     print(
         f"{found.counts.clustered:,} of {found.counts.movies:,} films in {found.clustering.n_clusters} clusters, "
-        f"written to {options.out.name}.",
+        f"written to {', '.join(path.name for path in files)}.",
         file=sys.stderr,
     )
     if verdict is None:
@@ -240,6 +262,41 @@ def _named(catalogue: Catalogue, found: Analysis, given: Sequence[Given]) -> Ana
     """Return an analysis with a recipe's names in their places."""
     clusters = Clusters(catalogue.texts, found.weights, found.clustering.labels, found.names)
     return replace(found, names=names.applied(given, clusters))
+
+
+def _files_of(
+    options: argparse.Namespace,
+    settings: Settings,
+    catalogue: Catalogue,
+    found: Analysis,
+    documents: Space,
+    recipe: Recipe,
+) -> dict[Path, bytes]:
+    """Return what is to be written: all of it is made before any of it is."""
+    table = exports.clustered_films(catalogue.rows(settings.filters), found, documents.xy)
+    files = {options.out: exports.table_bytes(table, options.out)}
+    if options.genres:
+        files[options.genres] = exports.table_bytes(exports.genre_rows(found), options.genres)
+    if not (options.clusters or options.map or options.html):
+        return files
+    lists = analysis.list_table(catalogue, found, documents.xy)
+    measures = catalogue.cluster_measures(found.clustering.labels, settings.filters)
+    clusters = charts.colored(analysis.cluster_table(found, lists, measures))
+    stable = None
+    if options.clusters or options.html:
+        print("Measuring how stable the clusters are.", file=sys.stderr)
+        stable = stability.bootstrap(documents, found.weights, found.clustering)
+    findings = Findings(catalogue, settings, found, lists, clusters, charts.AXES["PCA"], stable)
+    if options.clusters:
+        rows = exports.cluster_rows(clusters, None if stable is None else stable.clusters)
+        files[options.clusters] = exports.table_bytes(rows, options.clusters)
+    if options.map:
+        svg = options.map.suffix.lower() == ".svg"
+        files[options.map] = report.map_picture(findings, "svg" if svg else "png")
+    if options.html:
+        page = report.html(findings, recipes.write(replace(recipe, films=None)), date.today())
+        files[options.html] = page.encode()
+    return files
 
 
 def _embed(options: argparse.Namespace) -> None:

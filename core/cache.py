@@ -344,8 +344,7 @@ def _tables(
     xy = tsne(_catalogue, settings) if layout == "t-SNE" else space.xy
     lists = analysis_module.list_table(_catalogue, found, xy)
     clusters = analysis_module.cluster_table(found, lists, cluster_measures(_catalogue, settings))
-    colors = charts.cluster_colors(clusters["leading_genre"].tolist())
-    return lists, clusters.assign(color=colors, text_color=[charts.readable_on(color) for color in colors])
+    return lists, charts.colored(clusters)
 
 
 def recipe(catalogue: Catalogue, settings: Settings) -> Recipe:

@@ -62,12 +62,36 @@ def clustered_films(
     return table
 
 
-def write(table: pa.Table, path: Path) -> None:
+def cluster_rows(clusters: pd.DataFrame, stability: NDArray[np.float64] | None = None) -> pd.DataFrame:
+    """Return the table of clusters as it leaves the app: `analysis.cluster_table` without what only draws it.
+
+    stability (k,) is added as a column, empty while it is not known.
+    """
+    drawn = {"label", "leading_genre", "color", "text_color", "n_movies"}
+    rows = clusters[[name for name in clusters if name not in drawn]]
+    rows.insert(2, "n_movies", clusters["n_movies"])
+    values = np.full(len(rows), np.nan) if stability is None else stability
+    rows.insert([*rows].index("silhouette") + 1, "stability", values)
+    return rows
+
+
+def genre_rows(analysis: Analysis) -> pd.DataFrame:
+    """Return a row for each cluster and genre as it leaves the app: `explain.genre_table` with the clusters' names."""
+    rows = analysis.genres.copy()
+    rows.insert(1, "cluster_name", [analysis.names[cluster].text for cluster in rows["cluster"]])
+    return rows
+
+
+def write(table: pa.Table | pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, or as CSV if the name ends so, whole or not at all. Raises OSError, ValueError."""
+    write_bytes(table_bytes(table, path), path)
+
+
+def table_bytes(table: pa.Table | pd.DataFrame, path: Path) -> bytes:
+    """Return a table as the kind of file that a name's ending stands for. Raises ValueError for another ending."""
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path.name} must end in {' or '.join(ENDINGS)}.")
-    content = csv_bytes(table) if path.suffix.lower() == ".csv" else parquet_bytes(table)
-    write_bytes(content, path)
+    return csv_bytes(table) if path.suffix.lower() == ".csv" else parquet_bytes(table)
 
 
 def write_bytes(content: bytes, path: Path) -> None:

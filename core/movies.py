@@ -253,6 +253,17 @@ class Catalogue:
             labels,
         )
 
+    def best_known(self, labels: IntArray, n: int, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+        """Return the n films of each cluster with most reviews: cluster, title, year, reviews, most reviews first."""
+        where, parameters = filters.where()
+        return self._frame(
+            "SELECT cluster, title, year, reviews FROM movies JOIN labels USING (list_id) "
+            f"WHERE {where} QUALIFY row_number() OVER (PARTITION BY cluster ORDER BY reviews DESC NULLS LAST, row_id) "
+            "<= ? ORDER BY cluster, reviews DESC NULLS LAST, row_id",
+            [*parameters, n],
+            labels,
+        )
+
     def spread(self, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS) -> pd.DataFrame:
         """Return quartiles of every measure for a cluster and for the catalogue, with how many films have one.
 

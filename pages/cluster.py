@@ -81,7 +81,9 @@ else:
     if picked is not None:
         controls.show_reason(view, films.iloc[picked])
     controls.downloads(
-        lambda: controls.listed_films(view, films), f"genrescope-cluster-{cluster}", f"These {len(films):,} films"
+        lambda: controls.listed_films(view, films),
+        f"genrescope-cluster-{cluster}",
+        controls.these(len(films), "film"),
     )
 
 st.subheader(f"Typical and borderline {unit}s")

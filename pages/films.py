@@ -30,5 +30,7 @@ else:
     )
     if picked is not None:
         controls.show_reason(view, films.iloc[picked])
-    controls.downloads(lambda: controls.listed_films(view, films), "genrescope-search", f"These {len(films):,} films")
+    controls.downloads(
+        lambda: controls.listed_films(view, films), "genrescope-search", controls.these(len(films), "film")
+    )
 controls.measure_stability(view)

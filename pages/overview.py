@@ -107,9 +107,5 @@ st.caption(
 )
 
 st.subheader("Take it with you")
-controls.downloads(
-    lambda: controls.all_films(view),
-    "genrescope-films",
-    f"All {controls.counted(found.counts.movies, 'film')} with their cluster",
-)
+controls.take_with_you(view, layout)
 controls.recipe_box(view)

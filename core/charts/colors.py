@@ -60,6 +60,12 @@ def cluster_colors(leading_genres: Sequence[str]) -> list[str]:
     return colors
 
 
+def colored(clusters: pd.DataFrame) -> pd.DataFrame:
+    """Add color and text_color to a table of clusters with their leading_genre."""
+    colors = cluster_colors(clusters["leading_genre"].tolist())
+    return clusters.assign(color=colors, text_color=[readable_on(color) for color in colors])
+
+
 def with_color(table: pd.DataFrame, colors: pd.Series, text_colors: pd.Series) -> Styler:
     """Return a table whose first column has the colour of each row's cluster."""
     css = [f"background-color: {back}; color: {text}" for back, text in zip(colors, text_colors, strict=True)]

@@ -31,6 +31,7 @@ from core.controls.choice import (
 from core.controls.contrasts import contrast_films, contrast_table
 from core.controls.encoding import describe
 from core.controls.ending import stop
+from core.controls.files import downloads, listed_films, take_with_you
 from core.controls.find import (
     LIKE,
     MEANING,
@@ -90,22 +91,19 @@ from core.controls.stability import badge, measure_stability, with_stability
 from core.controls.start import lifespan
 from core.controls.tables import (
     OVERVIEW_CONFIG,
-    all_films,
     cluster_figures,
-    downloads,
     figures,
     film_table,
     films_line,
     how_it_was_made,
     list_table,
-    listed_films,
     overview_columns,
     spread_table,
     stand_out_table,
 )
 from core.controls.trends import decade_table, risen_and_fallen, show_box_office
 from core.controls.upload import bring_films
-from core.controls.words import counted, plain, unit
+from core.controls.words import counted, plain, these, unit
 
 __all__ = [
     "LIKE",
@@ -113,7 +111,6 @@ __all__ = [
     "OVERVIEW_CONFIG",
     "WORDS",
     "View",
-    "all_films",
     "ask_for_all_k",
     "ask_for_comparison",
     "badge",
@@ -206,6 +203,8 @@ __all__ = [
     "stop",
     "summary",
     "tables",
+    "take_with_you",
+    "these",
     "unit",
     "visit",
     "watch_comparison",

@@ -1,14 +1,11 @@
-"""The tables, figures and downloads that pages show."""
+"""The tables and figures that pages show."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import streamlit as st
 
-from core import cache, encoders, exports
+from core import cache, encoders
 from core.controls import stability
 from core.controls.frame import View
 from core.controls.picks import row_picked
@@ -247,42 +244,3 @@ def spread_table(spread: pd.DataFrame, alt: str) -> None:
         rows.append(cells)
     columns = ["Measure", "This cluster", "Known for (cluster)", "This catalogue", "Known for (catalogue)"]
     st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, placeholder="none", alt=alt)
-
-
-def all_films(view: View) -> pa.Table:
-    """Return every film under the filters with what the clustering says of it, in input order."""
-    xy = cache.documents(view.catalogue, view.settings).xy
-    rows = view.catalogue.rows(view.settings.filters)
-    return exports.clustered_films(rows, view.analysis, xy, stability.numbers(view))
-
-
-def listed_films(view: View, films: pd.DataFrame) -> pd.DataFrame:
-    """Return listed films as they leave in a file: the stability of their cluster is a number, empty if not known."""
-    cluster = films["list_id"].map(pd.Series(view.analysis.clustering.labels))
-    worth = cluster.map(pd.Series(stability.numbers(view)))
-    return films.drop(columns=["list_id", "stability"], errors="ignore").assign(stability=worth)
-
-
-def downloads(frame: Callable[[], pd.DataFrame | pa.Table], name: str, what: str) -> None:
-    """Draw two buttons that hand out a frame as CSV and as Parquet; it is made when one is pressed."""
-    with st.container(horizontal=True):
-        for kind, make, mime in (
-            ("csv", exports.csv_bytes, "text/csv"),
-            ("parquet", exports.parquet_bytes, "application/vnd.apache.parquet"),
-        ):
-            st.download_button(
-                f"{what} as {'CSV' if kind == 'csv' else 'Parquet'}",
-                data=partial(_made, make, frame),
-                file_name=f"{name}.{kind}",
-                mime=mime,
-                on_click="ignore",
-                icon=":material/download:",
-                key=f"download_{name}_{kind}",
-            )
-    st.caption(
-        "In CSV, text that a spreadsheet would run as a formula (it starts with = + - @) is led by an apostrophe."
-    )
-
-
-def _made(make: Callable[[pd.DataFrame | pa.Table], bytes], frame: Callable[[], pd.DataFrame | pa.Table]) -> bytes:
-    return make(frame())

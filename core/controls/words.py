@@ -28,3 +28,8 @@ def different(catalogue: Catalogue) -> str:
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun, which takes an s unless there is one."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def these(n: int, noun: str) -> str:
+    """Return what is meant by a button that is about a number of things: “This film”, “These 12 films”."""
+    return f"This {noun}" if n == 1 else f"These {counted(n, noun)}"
