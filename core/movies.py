@@ -667,6 +667,8 @@ def _open(
     """Read films into a database in memory, then close it to the outside. Without a fingerprint, the films give it."""
     connection = duckdb.connect(":memory:", config={**HARDENED, "memory_limit": memory_limit, "threads": threads})
     try:
+        # Where a query takes seconds, a bar would come between what the command line prints.
+        connection.execute("SET enable_progress_bar = false")
         loaded = read(connection)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

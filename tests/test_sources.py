@@ -322,8 +322,11 @@ def test_names_of_columns_in_any_case_and_unknown_ones_ignored(
 
 
 @pytest.mark.parametrize("content", ["title,genres\n", "title,genres", "\ufefftitle,genres\r\n"])
-def test_a_header_alone_is_refused(tmp_path: Path, connection: duckdb.DuckDBPyConnection, content: str) -> None:
-    assert problem(connection, text_file(tmp_path, content)) == "mine.csv has column names and no rows."
+def test_a_header_alone_is_a_catalogue_of_no_films(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, content: str
+) -> None:
+    assert read_rows(connection, text_file(tmp_path, content)) == []
+    assert connection.execute("FROM genre_lists").fetchall() == []
 
 
 def test_a_parquet_file_of_no_films(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:

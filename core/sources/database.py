@@ -91,7 +91,7 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, limits: Limits = NO_
     kind = _kind(path)
     try:
         if kind == "text":
-            raw = reading.read(path.name, path, limits)
+            raw = reading.read(path.name, path, limits, may_be_empty=True)
             mapping = shapes.recognise(raw.table)
             if mapping.shape != shapes.OWN:
                 return _apply(connection, raw, mapping)

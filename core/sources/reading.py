@@ -94,8 +94,12 @@ def read(
     limits: Limits,
     reading: Reading | None = None,
     on_progress: OnProgress = nothing,
+    may_be_empty: bool = False,
 ) -> Raw:
-    """Read a file into a table of texts. Raises SourceError with a sentence that says where it is broken."""
+    """Read a file into a table of texts. Raises SourceError with a sentence that says where it is broken.
+
+    Column names alone are refused unless `may_be_empty`.
+    """
     reading = reading or Reading()
     most = None if limits.megabytes is None else limits.megabytes * MEGABYTE
     size = content.stat().st_size if isinstance(content, Path) else len(content)
@@ -123,7 +127,7 @@ def read(
             found = _text(name, again, reading, limits, lambda done: on_progress(min(done / max(size, 1), 1.0)), zipped)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SourceError(f"{name} is packed with gzip and damaged or cut off. Fetch it again.") from error
-    if found.table.num_columns == 0 or found.n_rows == 0:
+    if found.table.num_columns == 0 or (found.n_rows == 0 and not may_be_empty):
         raise SourceError(
             f"{name} has column names and no rows." if found.table.num_columns else f"{name} has no rows."
         )

@@ -24,7 +24,7 @@ from tests.app.conftest import BASELINE, ENTRY, ROOT, TITLES, TROUBLES, WAITING,
 
 MINILM = encoders.get(encoders.DEFAULT_ENCODER)
 PAGES = tuple(TITLES)
-FILM_PAGES = tuple(page for page in PAGES if page != "encoders")  # those that show clusters or films
+FILM_PAGES = tuple(page for page in PAGES if page not in ("encoders", "data"))  # those that show clusters or films
 NO_CLUSTERS = "No film under these filters has a genre, so there is nothing to cluster."
 
 
@@ -217,8 +217,8 @@ def make_trouble(folder: Path, what: str) -> Path:
         "empty.parquet": b"",
         "text.parquet": b"title,genres\nNot a Parquet file,Drama\n",
         "bad_year.csv": b"title,genres,year\nFine,Drama,1994\n[x](javascript:1),Drama,**199X**\n",
-        "**no_title**.csv": b"name,genres\nFine,Drama\n",
-        "latin.csv": "title,genres\nÉté,Drame\n".encode("latin-1"),
+        "**no_title**.csv": b"rank,genres\n1,Drama\n",
+        "odd.csv": b"title,genres\n\x81\x8d,Drame\n",
         "films.txt": b"title,genres\nFine,Drama\n",
     }
     path = folder / what
@@ -236,10 +236,10 @@ def make_trouble(folder: Path, what: str) -> Path:
         ("empty.parquet", "is empty"),
         ("text.parquet", "cannot be read as Parquet"),
         ("bad_year.csv", "row 2, column year: “**199X**” is not a whole number"),
-        ("**no_title**.csv", "has no column named title"),
-        ("latin.csv", "is not UTF-8"),
+        ("**no_title**.csv", "has no column that looks like titles"),
+        ("odd.csv", "neither UTF-8, UTF-16 nor Windows-1252"),
         ("films.txt", "must end in"),
-        ("folder.parquet", "cannot be read"),
+        ("folder.parquet", "no .parquet file is in it"),
         pytest.param(f"{'long' * 100}.parquet", "cannot be read: File name too long", id="too long a name"),
     ],
 )
@@ -355,6 +355,19 @@ def write(path: Path, films: list[dict[str, str]]) -> Path:
 
 def genre_list(film: dict[str, str]) -> str:
     return ", ".join(sorted({genre.strip() for genre in film["genres"].replace(",", "|").split("|")} - {""}))
+
+
+@pytest.mark.parametrize("name", CATALOGUES)
+def test_the_data_page_of_another_catalogue(elsewhere: Callable[..., None], tmp_path: Path, name: str) -> None:
+    example = CATALOGUES[name]
+    elsewhere(movies=write(tmp_path / "films.csv", example.films))
+    visit = Visit("data", {"encoder": BASELINE})
+    lists = [genre_list(film) for film in example.films]
+    assert visit.figures["Films"] == f"{len(lists):,}"
+    assert visit.figures["Without genres"] == f"{lists.count(''):,}"
+    assert visit.figures["Genre lists"] == f"{len({*lists} - {''}):,}"
+    for text in visit.words:
+        assert not [hostile for hostile in HOSTILE.values() if hostile in text], text
 
 
 @pytest.mark.usefixtures("stub_worker")
