@@ -391,7 +391,7 @@ def test_every_page_of_another_catalogue(elsewhere: Callable[..., None], tmp_pat
         for text in visit.words:
             assert not [hostile for hostile in HOSTILE.values() if hostile in text], text
 
-    table = visit.films  # of the page Films, the last one
+    table = visit.go("films").films
     if not example.films:
         assert [info.value for info in visit.at.info] == ["No film matches. Try fewer letters, or take filters away."]
         return
