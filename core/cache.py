@@ -167,6 +167,7 @@ def _of_films(keep: Any, **options: Any) -> Callable[[Callable[P, T]], Callable[
             found: T = chosen(*arguments, **named)
             return found
 
+        call.clear = shared.clear  # type: ignore[attr-defined]
         return call
 
     return decorate

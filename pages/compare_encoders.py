@@ -11,7 +11,7 @@ ready = controls.ready_encoders(view)
 task = controls.ask_for_comparison(view, ready)
 if task.state != "done":
     controls.watch_comparison(view, ready)
-    st.stop()
+    controls.stop()
 
 comparison = task.result
 st.markdown(controls.summary(view, comparison))
@@ -57,7 +57,7 @@ st.subheader("Two encoders")
 pair = controls.choose_pair(view, ready)
 if pair is None:
     st.info("There is only one encoder with vectors, so there is nothing to hold it against.", icon=":material/info:")
-    st.stop()
+    controls.stop()
 st.markdown(controls.pair_line(pair))
 controls.show_matches(view, pair)
 st.caption(

@@ -133,5 +133,5 @@ def _box_office() -> dict[str, Any]:
         .mark_text(align="left", dx=8, fontWeight="bold")
         .encode(y=alt.Y("number_at:Q", title=MEDIAN), text="cluster:N", color=alt.Color("color:N", scale=None))
     )
-    heading = "Each cluster's median box office, in dollars of the year"
+    heading = "Median box office, in dollars of the year"
     return specification(alt.LayerChart(layer=[lines, points, numbers], height=BOX_OFFICE_HEIGHT, title=heading))

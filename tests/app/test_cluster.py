@@ -45,7 +45,7 @@ def names(films: list[Film], text: str) -> list[Film]:
 def test_every_cluster_in_full(analysed: Analysis, films: list[Film]) -> None:
     visit = Visit("cluster")
     assert visit.at.selectbox(key="chosen_cluster").options == [
-        f"{i} {name.text}" for i, name in enumerate(analysed.names)
+        f"{i} {name.text} (measuring)" for i, name in enumerate(analysed.names)
     ]
     for cluster in range(12):
         visit.at.selectbox(key="chosen_cluster").set_value(cluster)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import Server, settle
 
 pytestmark = pytest.mark.browser
 
@@ -61,3 +61,24 @@ def test_a_poll_that_comes_late_leaves_the_next_page_alone(page: Page, fresh_ser
     expect(page.get_by_role("heading", name="Reading the genres")).to_be_visible(timeout=20_000)
     page.wait_for_timeout(1_000)
     expect(page.get_by_role("heading", name="Reading the genres")).to_be_visible()
+
+
+def test_polls_stop_when_all_is_known_and_nothing_jumps(page: Page, server: Server) -> None:
+    line = Line(page)
+    page.goto(f"{server.url}/?k=4")
+    agreement = page.locator("[data-testid=stMetric]").filter(has_text="Seed agreement")
+    expect(agreement).to_contain_text("measuring", timeout=60_000)
+    settle(page)
+    end = page.get_by_role("heading", name="Take it with you")
+    before = end.bounding_box()
+    charts = page.locator("[data-testid=stVegaLiteChart] .vega-embed > *:first-child")
+    charts.evaluate_all("nodes => nodes.forEach(node => node.dataset.seen = 'yes')")
+    expect(agreement).not_to_contain_text("measuring", timeout=120_000)
+    settle(page)
+    expect(page.get_by_text("Stability was measured over 50 draws")).to_be_visible()
+    assert end.bounding_box() == before
+    # The charts got new rows; none was built anew.
+    assert charts.evaluate_all("nodes => nodes.map(node => node.dataset.seen)") == ["yes"] * 3
+    asked = line.asked
+    page.wait_for_timeout(4_000)
+    assert line.asked == asked
