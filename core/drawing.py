@@ -111,9 +111,7 @@ def _drawn(figures: Sequence["Figure"], paper: Paper, subtitle: str | None, png_
         log.error("A chart could not be drawn: %s", said)
         if "No module named 'vl_convert'" in said:
             raise DrawingError("Charts cannot be drawn, as vl-convert-python is not installed.") from error
-        raise DrawingError(
-            "The chart could not be drawn. Try again, or take the tables, which hold the same."
-        ) from error
+        raise DrawingError("The chart could not be drawn. Try again; the tables say the same.") from error
     except (OSError, ValueError) as error:
         raise DrawingError("The chart could not be drawn, as no process for it could be started.") from error
     finally:
@@ -161,8 +159,11 @@ def _child() -> None:
         image = vl_convert.vegalite_to_svg(
             spec, vl_version=VEGA_LITE, config=order["config"], allowed_base_urls=[], show_warnings=False
         )
+        root = ElementTree.fromstring(image)
+        if any(name.rpartition("}")[2] == "href" for element in root.iter() for name in element.attrib):
+            raise ValueError("A chart refers to something outside of it, which would be fetched.")
         if order["png_width"] is not None:
-            scale = order["png_width"] / float(ElementTree.fromstring(image).attrib["width"])
+            scale = order["png_width"] / float(root.attrib["width"])
             image = base64.b64encode(vl_convert.svg_to_png(image, scale=scale)).decode()
         images.append(image)
     json.dump(images, sys.stdout)

@@ -475,3 +475,35 @@ def test_values_without_an_interval_are_drawn_without_one(analysed: Analysis) ->
     assert len(rows) > 0
     assert rows["lift_high"].isna().all()
     assert not any(math.isinf(value) for value in rows.select_dtypes(np.number).to_numpy().reshape(-1))
+
+
+# For files
+
+
+def test_the_printed_map_is_valid_vega_lite(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    for key in (True, False):
+        figure = charts.printed_map(*tables, AXES, key)
+        rows = json.loads(figure.data[::40].to_json(orient="records"))
+        assert alt.Chart.from_dict({**figure.spec, "data": {"values": rows}}).to_dict()
+        assert ("hconcat" in figure.spec) == key
+    assert "told" not in charts.genre_map(*tables, AXES).data  # the page's map stays as it was
+    assert "description" not in json.dumps(charts.genre_map(*tables, AXES).spec)
+
+
+def test_the_printed_trends_have_nothing_to_click(
+    figures: dict[str, Callable[[bool], Figure]], tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    whole = figures["trends"](False)
+    printed = charts.printed_trends(whole.data.drop(columns="number_at"))
+    assert [view["mark"]["type"] for view in printed.spec["layer"]] == ["line", "text"]
+    assert [view["mark"]["type"] for view in whole.spec["layer"]] == ["line", "circle", "text"]
+    assert alt.Chart.from_dict({**printed.spec, "data": {"values": []}}).to_dict()
+    pd.testing.assert_frame_equal(printed.data, whole.data)
+
+
+def test_a_table_of_clusters_is_colored() -> None:
+    clusters = pd.DataFrame({"cluster": [0, 1], "leading_genre": ["War", "Drama"]})
+    found = charts.colored(clusters)
+    assert found["color"].tolist() == charts.cluster_colors(["War", "Drama"])
+    assert found["text_color"].tolist() == [charts.readable_on(color) for color in found["color"]]
+    assert "color" not in clusters

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core import analysis, clustering, embeddings, exports, movies
+from core import analysis, charts, clustering, embeddings, exports, movies
 from core.analysis import Analysis
 from core.clustering import Space
 from core.movies import Catalogue, Filters
@@ -306,3 +306,56 @@ def test_notes_are_a_column_where_there_are_some(catalogue: Catalogue, documents
     assert {row["cluster_name"] for row in rows if row["cluster"] == 2} == {"=1+1"}
     lines = cells(exports.csv_bytes(table.select(["cluster_name", "cluster_note"])))
     assert ["'=1+1", "'@note\nof two lines"] in lines
+
+
+# Tables
+
+
+def test_the_table_of_clusters_leaves_without_what_only_draws_it(
+    catalogue: Catalogue, documents: Space, analysed: Analysis
+) -> None:
+    lists = analysis.list_table(catalogue, analysed, documents.xy)
+    measures = catalogue.cluster_measures(analysed.clustering.labels)
+    clusters = charts.colored(analysis.cluster_table(analysed, lists, measures))
+    rows = exports.cluster_rows(clusters)
+    assert rows.columns[:7].tolist() == [
+        "cluster",
+        "name",
+        "n_movies",
+        "share",
+        "top_genres",
+        "coherence",
+        "silhouette",
+    ]
+    assert rows["stability"].isna().all()
+    assert not {"label", "leading_genre", "color", "text_color"} & {*rows.columns}
+    assert {*clusters.columns} - {*rows.columns} == {"label", "leading_genre", "color", "text_color"}
+    for name in {*rows.columns} - {"stability"}:
+        pd.testing.assert_series_equal(rows[name], clusters[name])
+    known = exports.cluster_rows(clusters, np.linspace(0, 1, 12))
+    assert known["stability"].tolist() == np.linspace(0, 1, 12).tolist()
+    back = pq.read_table(io.BytesIO(exports.parquet_bytes(known))).to_pandas()
+    pd.testing.assert_frame_equal(back, known, check_dtype=False)
+    read = pd.read_csv(io.BytesIO(exports.csv_bytes(known)))
+    pd.testing.assert_frame_equal(read, known, check_dtype=False, rtol=1e-12)
+
+
+def test_genres_by_cluster_come_back_as_they_were(analysed: Analysis) -> None:
+    rows = exports.genre_rows(analysed)
+    assert rows.columns[:3].tolist() == ["cluster", "cluster_name", "genre"]
+    assert "cluster_name" not in analysed.genres  # the analysis is shared
+    pd.testing.assert_frame_equal(rows.drop(columns="cluster_name"), analysed.genres)
+    assert [analysed.names[cluster].text for cluster in rows["cluster"]] == rows["cluster_name"].tolist()
+    back = pq.read_table(io.BytesIO(exports.parquet_bytes(rows))).to_pandas()
+    pd.testing.assert_frame_equal(back, rows, check_dtype=False)
+    assert len(cells(exports.csv_bytes(rows))) == len(rows) + 1
+
+
+def test_a_cluster_named_like_a_formula_is_neutralised(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("title,genres\nA,=cmd()\nB,Drama\n")
+    catalogue = movies.open_catalogue(tmp_path / "mine.csv")
+    space = clustering.space(embeddings.multi_hot(catalogue.genre_lists), catalogue.weights())
+    rows = exports.genre_rows(analysis.analyse(catalogue, space, 2))
+    catalogue.connection.close()
+    assert "=cmd()" in rows["genre"].tolist()
+    assert not [cell for row in cells(exports.csv_bytes(rows)) for cell in row if cell.startswith("=")]

@@ -23,6 +23,8 @@ ONLY_IN = {
     "torch": ("core.embeddings", "core.devices"),
     "transformers": ("core.embeddings", "core.devices"),
     "huggingface_hub": ("core.checkpoints",),
+    "vl_convert": ("core.drawing",),
+    "jinja2": ("core.report",),
     "sentence_transformers": (),
     "pages": (),
 }
@@ -110,6 +112,8 @@ def test_the_rules_speak_of_what_is_there() -> None:
     assert "core.charts.overview" in used["altair"]
     assert "core.clustering" in used["sklearn"]
     assert "core.cache" in used["streamlit"]
+    assert used["vl_convert"] == {"core.drawing"}
+    assert used["jinja2"] == {"core.report"}
     assert used["torch"] == {"core.embeddings", "core.devices"}
     assert used["pages"] == set()
 
@@ -144,6 +148,8 @@ def test_the_rules_speak_of_what_is_there() -> None:
         ("core.controls", "import altair as alt"),
         ("core.explain", "from sklearn.cluster import KMeans"),
         ("core.charts", "import sklearn"),
+        ("core.report", "def f():\n    import vl_convert"),
+        ("core.controls.files", "import jinja2"),
         ("pages.overview", "import pandas as pd"),
         ("pages.overview", "from pathlib import Path"),
         ("pages.overview", "from core import movies"),

@@ -7,17 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from core import devices, encoders
+from core import devices, drawing, encoders
 from core.__main__ import main
 from core.analysis import Analysis, analyse
 from core.clustering import Space
+from core.drawing import DrawingError
 from core.movies import Catalogue
 from core.sources import fingerprint
+from core.stability import verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = [
@@ -159,6 +162,11 @@ def test_encoders_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["cluster", "--out", "x.csv", "--encoder", "gpt"], "all-MiniLM-L6-v2, distilbert-base-uncased"),
         (["cluster", "--out", "x.csv", "--movies", "none.csv"], "none.csv was not found"),
         (["cluster", "--out", "x.csv", "--movies", "bad.csv"], "row 2, column year: “soon”"),
+        (["cluster", "--out", "x.csv", "--html", "r.pdf"], ".html"),
+        (["cluster", "--out", "x.csv", "--map", "m.jpg"], ".svg or .png"),
+        (["cluster", "--out", "x.csv", "--map", "nowhere/m.svg"], "nowhere does not exist"),
+        (["cluster", "--out", "x.csv", "--clusters", "c.txt"], ".parquet or .csv"),
+        (["cluster", "--out", "x.csv", "--genres", "./x.csv"], "name of its own"),
         (["embed", "--out", "x.csv"], ".parquet"),
     ],
 )
@@ -318,3 +326,44 @@ def test_as_a_command_it_needs_no_streamlit(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert "17,029 of 17,472 films in 5 clusters" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["c.parquet"]
+
+
+def test_everything_that_can_be_taken_along(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films = tmp_path / "mine.csv"
+    films.write_text(
+        "title,genres,year\n" + "".join(f"F{i},{'Drama|' * (i % 2)}G{i % 5},{1990 + i}\n" for i in range(30))
+    )
+    names = {"out": "f.csv", "clusters": "c.parquet", "genres": "g.csv", "map": "m.svg", "html": "r.html"}
+    options = [word for name, file in names.items() for word in (f"--{name}", tmp_path / file)]
+    arguments = ["cluster", "--k", "3", "--encoder", "multi-hot", "--movies", films]
+    assert run(*arguments, *options, "--report", tmp_path / "r.json") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names.values(), "mine.csv", "r.json"])
+    clusters = pq.read_table(tmp_path / "c.parquet").to_pylist()
+    said = json.loads((tmp_path / "r.json").read_text())
+    assert [row["n_movies"] for row in clusters] == [each["movies"] for each in said["clusters"]]
+    assert all(0 <= row["stability"] <= 1 for row in clusters)
+    with (tmp_path / "g.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 6
+    assert sum(int(row["n_cluster"]) for row in rows if row["genre"] == "Drama") == 15
+    marks = ElementTree.parse(tmp_path / "m.svg").iter()
+    assert len([mark for mark in marks if mark.get("aria-roledescription") == "circle"]) == 10
+    html = (tmp_path / "r.html").read_text()
+    assert "3 clusters of 30 films" in html
+    assert f"stability {verdict(clusters[0]['stability'])} {clusters[0]['stability']:.2f}" in html
+    assert "mine.csv" in html
+    assert str(tmp_path) not in html
+    assert "written to f.csv, g.csv, c.parquet, m.svg, r.html, r.json." in capsys.readouterr().err
+
+
+def test_a_map_that_cannot_be_drawn_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise DrawingError("No pencil.")
+
+    monkeypatch.setattr(drawing, "_drawn", fail)
+    options = ["--out", tmp_path / "f.csv", "--map", tmp_path / "m.png", "--report", tmp_path / "r.json"]
+    assert run("cluster", "--encoder", "multi-hot", *options) == 2
+    assert capsys.readouterr().err == "genrescope: No pencil.\n"
+    assert list(tmp_path.iterdir()) == []

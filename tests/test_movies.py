@@ -834,3 +834,21 @@ def test_first_genres_are_those_a_film_names_first(catalogue: Catalogue, plain_f
     )
     assert {(catalogue.genre_lists[row.list_id], row.genre): row.n_movies for row in found.itertuples()} == expected
     assert any(genre != genre_list.split(", ")[0] for genre_list, genre in expected)
+
+
+def test_best_known_films_of_each_cluster(catalogue: Catalogue, plain_films: list[dict[str, Any]]) -> None:
+    labels = np.arange(len(catalogue.genre_lists)) % 3
+    labels[::7] = -1
+    row = {text: i for i, text in enumerate(catalogue.genre_lists)}
+    for filters, here in (
+        (Filters(), plain_films),
+        (Filters(years=(1950, 1960)), [film for film in plain_films if film["year"] and 1950 <= film["year"] <= 1960]),
+    ):
+        found = catalogue.best_known(labels, 4, filters)
+        expected = []
+        for cluster in range(3):
+            mine = [film for film in here if film["genre_list"] and labels[row[film["genre_list"]]] == cluster]
+            mine.sort(key=lambda film: -1 if film["reviews"] is None else film["reviews"], reverse=True)
+            expected += [(cluster, film["title"], film["year"], film["reviews"]) for film in mine[:4]]
+        assert [tuple(each) for each in found.itertuples(index=False)] == expected
+        assert len(expected) == 12

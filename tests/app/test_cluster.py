@@ -339,3 +339,13 @@ def test_downloads(offered: dict[str, tuple[str, Callable[[], bytes]]], films: l
     assert table["margin"].is_monotonic_increasing
     csv = pd.read_csv(io.BytesIO(offered["genrescope-cluster-7.csv"][1]()))
     assert csv["movie_id"].tolist() == table["movie_id"].tolist()
+
+
+def test_a_single_film_is_not_spoken_of_as_many(
+    offered: dict[str, tuple[str, Callable[[], bytes]]], films: list[Film]
+) -> None:
+    titles = Counter(film["title"] for film in members(films, 7))
+    title = max((title for title, n in titles.items() if n == 1), key=len)
+    visit = Visit("cluster", {"cluster": "7", "find": title})
+    assert len(shown(visit)) == 1
+    assert {label for label, _ in offered.values()} == {"This film as CSV", "This film as Parquet"}

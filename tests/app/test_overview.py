@@ -10,12 +10,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from core import analysis, clustering, embeddings, encoders, movies
+from core import analysis, clustering, drawing, embeddings, encoders, movies
 from core.analysis import Analysis
+from core.charts import Figure
 from core.clustering import Space
 from core.controls import plain
+from core.drawing import DrawingError
 from core.movies import Catalogue
-from tests.app.conftest import BASELINE, Film, StubWorker, Visit
+from tests.app.conftest import BASELINE, Film, StubWorker, Visit, unescaped
 
 pytestmark = pytest.mark.usefixtures("stub_worker")
 
@@ -228,7 +230,7 @@ def test_downloads(offered: dict[str, tuple[str, Callable[[], bytes]]], films: l
     Visit()
     assert sorted(offered) == ["genrescope-films.csv", "genrescope-films.parquet"]
     label, make = offered["genrescope-films.parquet"]
-    assert label == "All 17,472 films with their cluster as Parquet"
+    assert label == "Films as Parquet"
     rows = pq.read_table(io.BytesIO(make())).to_pylist()
     assert [row["movie_id"] for row in rows] == [film["movie_id"] for film in films]
     assert [row["cluster"] for row in rows] == [film["cluster"] for film in films]
@@ -238,8 +240,75 @@ def test_downloads(offered: dict[str, tuple[str, Callable[[], bytes]]], films: l
     assert (csv["cluster"] == "").sum() == 443
 
     # Filters narrow it.
-    Visit(query={"genres": ["War", "Western"], "match": "all"})
+    visit = Visit(query={"genres": ["War", "Western"], "match": "all"})
     both = [film for film in films if {"War", "Western"} <= set(film["genres"])]
     label, make = offered["genrescope-films.parquet"]
-    assert label == f"All {len(both)} films with their cluster as Parquet"
+    assert any(caption.value.startswith(f"{len(both)} films under the filters") for caption in visit.at.main.caption)
     assert [row["movie_id"] for row in pq.read_table(io.BytesIO(make())).to_pylist()] == [f["movie_id"] for f in both]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_tables_to_take_along(offered: dict[str, tuple[str, Callable[[], bytes]]], analysed: Analysis) -> None:
+    visit = Visit()
+    offered.clear()
+    visit.at.segmented_control(key="take").set_value("Clusters")
+    visit.run()
+    assert {name: label for name, (label, _) in offered.items()} == {
+        "genrescope-clusters.csv": "Clusters as CSV",
+        "genrescope-clusters.parquet": "Clusters as Parquet",
+    }
+    rows = pq.read_table(io.BytesIO(offered["genrescope-clusters.parquet"][1]())).to_pylist()
+    assert [row["n_movies"] for row in rows] == analysed.clustering.sizes.tolist()
+    assert [row["name"] for row in rows] == [name.text for name in analysed.names]
+    offered.clear()
+    assert Visit(query={"take": "Genres by cluster"}).figures  # a link names it too
+    assert sorted(offered) == ["genrescope-genres.csv", "genrescope-genres.parquet"]
+    table = pd.read_csv(io.BytesIO(offered["genrescope-genres.csv"][1]()))
+    assert table["n_cluster"].tolist() == analysed.genres["n_cluster"].tolist()
+    offered.clear()
+    Visit(query={"take": "nonsense"})
+    assert sorted(offered) == ["genrescope-films.csv", "genrescope-films.parquet"]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_map_and_report_to_take_along(
+    offered: dict[str, tuple[str, Callable[[], bytes]]], analysed: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is drawn is tried in test_drawing.py and test_report.py; here it is enough that it is this page's.
+    drawn: list[pd.DataFrame] = []
+
+    def draw(figures: list[Figure], *_: object) -> list[str]:
+        drawn.extend(figure.data for figure in figures)
+        return ['<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'] * len(figures)
+
+    monkeypatch.setattr(drawing, "_drawn", draw)
+    Visit(query={"take": "Map"})
+    pictures = ["genrescope-map.png", "genrescope-map.svg"]
+    assert sorted(offered) == pictures
+    assert [offered[name][0] for name in pictures] == ["Map as PNG", "Map as SVG"]
+    assert offered["genrescope-map.svg"][1]().startswith(b"<svg")
+    assert len(drawn[0]) == 1187 + 12
+    offered.clear()
+    Visit(query={"take": "Report"})
+    (name,) = offered
+    assert (name, offered[name][0]) == ("genrescope-report.html", "Report as HTML")
+    page = offered[name][1]().decode()
+    assert "12 clusters of 17,029 films" in page
+    assert analysed.names[3].text.replace("&", "&amp;") in page
+    assert "all-MiniLM-L6-v2" in page
+
+
+@pytest.mark.usefixtures("shipped")
+def test_trouble_with_a_picture_is_told_in_words(
+    offered: dict[str, tuple[str, Callable[[], bytes]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DrawingError("No *pencil*.")
+
+    monkeypatch.setattr(drawing, "_drawn", fail)
+    visit = Visit(query={"take": "Map"})
+    assert not visit.at.error
+    with pytest.raises(DrawingError):
+        offered["genrescope-map.png"][1]()
+    assert [unescaped(error.value) for error in visit.run().at.error] == ["No *pencil*."]
+    assert not visit.run().at.error  # told once
