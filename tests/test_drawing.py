@@ -13,10 +13,9 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
-from core import analysis, charts, clustering, drawing, embeddings, encoders
+from core import analysis, charts, clustering, drawing, embeddings
 from core.charts import Figure
 from core.drawing import DrawingError
-from core.encoders import BASELINE
 from core.movies import Catalogue
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,9 +26,7 @@ HOSTILE = "\"><script>alert(1)</script> & \x00 \u202e ' ]]>"
 @pytest.fixture(scope="module")
 def tables(catalogue: Catalogue) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The shipped genre lists in twelve clusters of the baseline, which needs no model."""
-    documents = clustering.space(
-        embeddings.baseline(encoders.get(BASELINE), catalogue.genre_lists), catalogue.weights()
-    )
+    documents = clustering.space(embeddings.multi_hot(catalogue.genre_lists), catalogue.weights())
     found = analysis.analyse(catalogue, documents, 12)
     lists = analysis.list_table(catalogue, found, documents.xy)
     measures = catalogue.cluster_measures(found.clustering.labels)

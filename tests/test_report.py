@@ -276,12 +276,11 @@ def test_the_recipe_comes_back_as_it_was(page: Page) -> None:
 def test_filters_are_told(catalogue: Catalogue, no_drawing: None) -> None:
     filters = Filters((1950, 1999), ("English", "French"), (), ("Drama", "War"), "all", 5)
     found = findings(catalogue, 3, filters)
-    words = Page(report.html(found, report.settings_as_recipe(found), DAY)).words
+    words = Page(report.html(found, {}, DAY)).words
     phrases = "years 1950 to 1999; in English or French; with all of Drama, War; at least 5 reviews"
     assert phrases in words
     assert phrases in report.in_short(found)
     assert f"{found.analysis.counts.movies:,} of 17,472 films" in words
-    assert json.loads(json.dumps(report.settings_as_recipe(found)))["filters"]["years"] == [1950, 1999]
     assert report.filters_in_words(Filters()) == []
 
 

@@ -157,7 +157,7 @@ def test_words_of_tf_idf(catalogue: Catalogue) -> None:
 def test_tf_idf_of_no_words() -> None:
     fitted = embeddings.fit_tf_idf(["?", "!"])
     assert fitted.project(["Drama"]).tolist() == [[0]]
-    assert fitted.words("Drama noir") == ([], ["Drama", "noir"])
+    assert fitted.words("Drama noir") == ([], ["drama", "noir"])
     one = embeddings.fit_tf_idf(["Drama"])
     assert one.project(["drama", "war"]).tolist() == [[1], [0]]
 

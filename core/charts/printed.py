@@ -20,7 +20,8 @@ def printed_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, st
     Where there are more than MAX_BUBBLES lists, the first are drawn. Without the key, a table of the clusters has to
     stand beside it.
     """
-    rows = genre_map(lists.head(MAX_BUBBLES), clusters, axes).data
+    # What a tooltip says beside this has no place on paper.
+    rows = genre_map(lists.head(MAX_BUBBLES), clusters.assign(stability=""), axes).data
     films = [f"{n:,} film" if n == 1 else f"{n:,} films" for n in rows["n_movies"].tolist()]
     told = [
         f"{text}: {counted}, in cluster {label}"

@@ -125,6 +125,12 @@ class _Rows:
         header = next(self._rows(), None)
         if header is None:
             raise SourceError(f"{self.name} has no column names in its first row.")
+        if (
+            max(map(len, header)) > self.limits.cell
+        ):  # csv's own limit is one for the process, and another read may raise it
+            raise SourceError(
+                f"{self.name}, line {self.before + 1:,}: a cell has more than {self.limits.cell:,} characters."
+            )
         columns = check_names(self.name, header)
         chunks = Chunks(self.name, columns, self.limits)
         most = self.limits.rows

@@ -236,7 +236,7 @@ def test_limits_are_shown_before_and_when_met(monkeypatch: pytest.MonkeyPatch) -
 def test_uploads_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENRESCOPE_UPLOADS", "off")
     visit = Visit("data", {"encoder": BASELINE})
-    assert not visit.at.file_uploader
+    assert [each.key for each in visit.at.file_uploader] == ["recipe_file"]  # which has no films
     assert [info.value for info in visit.at.info] == ["Uploads are switched off on this server."]
 
 

@@ -47,7 +47,7 @@ def test_a_name_is_shown_wherever_its_cluster_is(offered: dict[str, tuple[str, C
     visit = call(Visit("cluster", QUERY), 0, f"  {HOSTILE} ", "First line\n# second")
     assert unescaped(visit.lines[1]).startswith(f"**{HOSTILE}** holds")
     assert "Note: First line  \n# second" in [unescaped(line) for line in visit.lines]
-    assert visit.at.selectbox(key="chosen_cluster").options[0] == f"0 {HOSTILE}"
+    assert visit.at.selectbox(key="chosen_cluster").options[0] == f"0 {HOSTILE} (measuring)"
     assert not [text for text in visit.words if HOSTILE in text]  # no Markdown of it is live
 
     visit.go("overview")
@@ -72,7 +72,7 @@ def test_a_name_is_shown_wherever_its_cluster_is(offered: dict[str, tuple[str, C
     assert f"0 {HOSTILE}" in set(visit.chart("trends")["label"])
     assert f"0 {HOSTILE}" in visit.table("decades")["label"].tolist()
     visit.go("compare")
-    assert visit.at.selectbox(key="chosen_a").options[0] == f"0 {HOSTILE}"
+    assert visit.at.selectbox(key="chosen_a").options[0] == f"0 {HOSTILE} (measuring)"
     lists, _ = cache.tables(cache.catalogue(), visit.settings)
     near = lists.sort_values("margin").query("runner_up == 0").iloc[0]
     visit.at.query_params["cluster"] = str(near["cluster"])
