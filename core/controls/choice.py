@@ -130,7 +130,7 @@ def show_figures(view: View, frame: pd.DataFrame) -> None:
     """Draw every figure over k; a click on a point sets k."""
     columns: list[DeltaGenerator] = []
     for measure, (title, form, how) in MEASURES.items():
-        columns = columns or list(st.columns(2))  # anew for each row, so that charts stand in line whatever captions do
+        columns = columns or [*st.columns(2)]  # anew for each row, so that charts stand in line whatever captions do
         rows = pd.DataFrame({"k": frame["k"], "value": frame[measure].astype(float)})
         rows["text"] = [f"{value:,.4g}" for value in rows["value"]]
         rows["current"] = rows["k"] == view.analysis.clustering.n_clusters
