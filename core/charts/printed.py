@@ -34,15 +34,21 @@ def printed_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, st
 def printed_trends(shares: pd.DataFrame) -> Figure:
     """Draw `trends` without the points that wait to be clicked, and that nobody can see."""
     figure = trends(shares)
-    return Figure({**figure.spec, "layer": [figure.spec["layer"][i] for i in (0, 2)]}, figure.data)
+    layers = [figure.spec["layer"][i] for i in (0, 2)]
+    return Figure({**_without_clicks(figure.spec), "layer": layers}, figure.data)
+
+
+def _without_clicks(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name != "params"}
 
 
 @cache
 def _map(axes: tuple[str, str]) -> dict[str, Any]:
     spec = _genre_map(axes)
     bubbles, *badges = spec["layer"]
-    described = {**bubbles["encoding"], "description": {"field": "told", "type": "nominal"}}
-    return {**spec, "layer": [{**bubbles, "encoding": described}, *badges]}
+    opacity = {"value": bubbles["encoding"]["opacity"]["condition"]["value"]}  # as where nothing is picked
+    described = {**bubbles["encoding"], "description": {"field": "told", "type": "nominal"}, "opacity": opacity}
+    return {**_without_clicks(spec), "layer": [{**bubbles, "encoding": described}, *badges]}
 
 
 @cache
