@@ -10,9 +10,11 @@ from tests.e2e.conftest import CHROMIUM, FLAGS, ROOT, Server, settle
 
 PAGES = {
     "overview": "/?k=12",
+    "choose": "/choose?k=12",
     "cluster": "/cluster?k=12&cluster=1&with=Comedy",
     "find": "/find?k=12&q=haunted+house+comedy",
     "films": "/films?search=alien",
+    "data": "/data",
     "encoders": "/encoders",
     "compare_encoders": "/compare_encoders?k=12",
     "compare": "/compare?k=12&a=6&b=4",
