@@ -206,7 +206,7 @@ def _pictures(found: Findings) -> dict[str, Any]:
     years = _trends(found)
     drawings = [
         (charts.printed_map(found.lists, found.clusters, found.axes, key=False), "map", _told_map(found)),
-        (charts.sizes(found.clusters), "sizes", "Bars: films in each cluster, as in the table above."),
+        (charts.sizes(found.clusters.assign(stability="")), "sizes", "Bars: films in each cluster, as in the table above."),
     ]
     if years["year"].nunique() >= FEWEST_YEARS:
         told = f"Lines: each cluster's share of the films of each year, {years['year'].min()} to {years['year'].max()}."
@@ -235,7 +235,7 @@ def _trends(found: Findings) -> pd.DataFrame:
     years = found.catalogue.years_by_cluster(found.analysis.clustering.labels, found.settings.filters)
     each = [explain.smoothed_shares(explain.year_shares(rows)) for _, rows in years.groupby("cluster")]
     shares = pd.concat(each, ignore_index=True) if each else years
-    return shares.merge(found.clusters[["cluster", "label", "color"]], on="cluster")
+    return shares.merge(found.clusters[["cluster", "label", "color"]].assign(stability=""), on="cluster")
 
 
 def _heat(genres: pd.DataFrame) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def test_a_name_is_shown_wherever_its_cluster_is(offered: dict[str, tuple[str, C
     rows = visit.chart("genre_map")
     assert set(rows.loc[(rows["cluster"] == 0) & rows["text_color"].isna(), "label"]) == {f"0 {HOSTILE}"}
     visit.select("sizes", {"pick": [{"cluster": 0}]})
-    assert unescaped(visit.links[0][0]) == f"Open cluster 0: {HOSTILE}"
+    assert unescaped(visit.links[0][0]) == f"Open cluster 0: {HOSTILE} (measuring)"
     table = pq.read_table(io.BytesIO(offered["genrescope-films.parquet"][1]())).to_pylist()
     assert {(row["cluster_name"], row["cluster_note"]) for row in table if row["cluster"] == 0} == {
         (HOSTILE, "First line\n# second")
