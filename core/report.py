@@ -203,10 +203,10 @@ def _pictures(found: Findings) -> dict[str, Any]:
     empty = {"map": None, "sizes": None, "trends": None, "no_picture": ""}
     if found.clusters.empty:
         return empty
-    years = _trends(found)
+    years, clusters = _trends(found), found.clusters.assign(stability="")  # tooltips are not drawn
     drawings = [
         (charts.printed_map(found.lists, found.clusters, found.axes, key=False), "map", _told_map(found)),
-        (charts.sizes(found.clusters.assign(stability="")), "sizes", "Bars: films in each cluster, as in the table above."),
+        (charts.sizes(clusters), "sizes", "Bars: films in each cluster, as in the table above."),
     ]
     if years["year"].nunique() >= FEWEST_YEARS:
         told = f"Lines: each cluster's share of the films of each year, {years['year'].min()} to {years['year'].max()}."
