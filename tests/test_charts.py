@@ -508,3 +508,16 @@ def test_a_table_of_clusters_is_colored() -> None:
     assert found["color"].tolist() == charts.cluster_colors(["War", "Drama"])
     assert found["text_color"].tolist() == [charts.readable_on(color) for color in found["color"]]
     assert "color" not in clusters
+
+
+def test_of_very_many_texts_the_map_draws_some_by_their_films(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    lists, clusters = tables
+    many = pd.concat([lists] * 5, ignore_index=True).assign(list_id=range(5 * len(lists)))
+    drawn = charts.genre_map(many, clusters.assign(stability=""), AXES).data
+    bubbles = drawn[drawn["text_color"].isna()]
+    assert len(bubbles) == charts.MOST_MARKS < len(many)
+    again = charts.genre_map(many, clusters.assign(stability=""), AXES).data
+    pd.testing.assert_frame_equal(drawn, again)
+    large, small = many["n_movies"] > 100, many["n_movies"] == 1
+    assert (bubbles["n_movies"] > 100).sum() == large.sum()  # next to certain
+    assert 0 < (bubbles["n_movies"] == 1).sum() < small.sum()

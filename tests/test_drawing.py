@@ -39,7 +39,7 @@ def drawn(tables: tuple[pd.DataFrame, pd.DataFrame]) -> dict[str, str]:
     lists, clusters = tables
     axes = charts.AXES["PCA"]
     hostile = charts.printed_map(
-        lists.head(5).assign(genre_list=HOSTILE), clusters.assign(label=HOSTILE + clusters["label"]), axes
+        lists.head(5).assign(text=HOSTILE), clusters.assign(label=HOSTILE + clusters["label"]), axes
     )
     figures = [charts.printed_map(lists, clusters, axes), charts.printed_map(lists, clusters, axes, key=False), hostile]
     names = ("map", "without key", "hostile")
@@ -119,7 +119,7 @@ def test_a_picture_in_a_page_has_one_label_and_titles_to_point_at(drawn: dict[st
 
 @pytest.mark.parametrize("width", [640, 2000])
 def test_a_png_has_the_asked_width(tables: tuple[pd.DataFrame, pd.DataFrame], width: int) -> None:
-    image = drawing.png(charts.sizes(tables[1]), "Subtitle", width)
+    image = drawing.png(charts.sizes(tables[1].assign(stability="")), "Subtitle", width)
     assert image[:8] == b"\x89PNG\r\n\x1a\n"
     found_width, height = struct.unpack(">II", image[16:24])
     assert abs(found_width - width) <= 1

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, Figure, specification
@@ -42,8 +43,15 @@ def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]
 
 
 def drawn(lists: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that the map draws: all, or MOST_MARKS of them drawn by their films, the same at every call."""
-    return lists if len(lists) <= MOST_MARKS else lists.sample(MOST_MARKS, weights="n_movies", random_state=0)
+    """Return the rows that the map draws: all, or MOST_MARKS of them drawn by their films, the same at every call.
+
+    Without replacement, each next one with chances in proportion to its films: the smallest of exponential variables
+    with these rates (Efraimidis and Spirakis 2006).
+    """
+    if len(lists) <= MOST_MARKS:
+        return lists
+    waits = np.random.default_rng(0).exponential(size=len(lists)) / lists["n_movies"].to_numpy()
+    return lists.iloc[np.sort(np.argsort(waits, kind="stable")[:MOST_MARKS])]
 
 
 @cache

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from core.charts.figure import Figure, specification
-from core.charts.overview import BY_CLUSTER, MAP_HEIGHT, _genre_map, genre_map
+from core.charts.overview import BY_CLUSTER, MAP_HEIGHT, MOST_MARKS, _genre_map, genre_map
 from core.charts.trends import trends
 
 MAP_WIDTH = 800
-MAX_BUBBLES = 5000  # more make a file of many megabytes, in which nobody sees more
+MAX_BUBBLES = MOST_MARKS  # more make a file of many megabytes, in which nobody sees more
 KEY_ROW = 18  # fifty clusters make the key, and with it the picture, taller
 
 
