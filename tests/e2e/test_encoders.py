@@ -40,7 +40,7 @@ def test_switching_the_encoder_is_one_click_for_all_five(page: Page, small_serve
         expect(made).to_be_visible(timeout=60_000)
         expect(page.locator("[data-testid=stMetric]").filter(has_text="Clusters (k)")).to_contain_text("9")
         assert f"encoder={encoder}" in page.url
-    page.get_by_role("link", name="Encoders").click()
+    page.get_by_role("link", name="Encoders", exact=True).click()
     expect(page.get_by_role("heading", name="Encoders", exact=True)).to_be_visible()
     expect(page.get_by_text("7 of 8 encoders")).to_be_visible(timeout=30_000)
     assert small_server.errors() == []

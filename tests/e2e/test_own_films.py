@@ -31,7 +31,9 @@ def test_from_a_file_to_clusters_and_back(
     page.goto(f"{server.url}/data?encoder=multi-hot&k=4&genres=Musical")
     expect(page.get_by_role("heading", name="Data", exact=True)).to_be_visible(timeout=60_000)
     settle(page)
-    page.set_input_files("input[type=file]", {"name": "filme.csv", "mimeType": "text/csv", "buffer": film_file()})
+    page.set_input_files(
+        "[data-testid=stMain] input[type=file]", {"name": "filme.csv", "mimeType": "text/csv", "buffer": film_file()}
+    )
     expect(page.get_by_text("Recognised as Films with a title and genres")).to_be_visible(timeout=60_000)
     settle(page)
     assert metric(page, "Rows in the file") == metric(page, "Films to use") == "62"
@@ -68,7 +70,9 @@ def test_from_a_file_to_clusters_and_back(
     page.get_by_role("link", name="Your file filme.csv: 62 films").click()
     expect(page.get_by_role("heading", name="Data", exact=True)).to_be_visible(timeout=60_000)
     settle(page)
-    page.set_input_files("input[type=file]", {"name": "again.csv", "mimeType": "text/csv", "buffer": content})
+    page.set_input_files(
+        "[data-testid=stMain] input[type=file]", {"name": "again.csv", "mimeType": "text/csv", "buffer": content}
+    )
     expect(page.get_by_text("again.csv is CSV")).to_be_visible(timeout=60_000)
     settle(page)
     assert metric(page, "Films to use") == "62"
