@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -25,8 +26,10 @@ from core import (
     embeddings,
     encoders,
     exports,
+    minibatch,
     movies,
     names,
+    ray_engine,
     recipes,
     report,
     stability,
@@ -39,7 +42,7 @@ from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, Space
 from core.drawing import DrawingError
 from core.embeddings import Float32
 from core.encoders import Dtype, Encoder, EncoderError, WantedDtype
-from core.movies import Catalogue, CatalogueError
+from core.movies import GENRES, Catalogue, CatalogueError, Filters
 from core.names import Clusters, Given
 from core.recipes import DEFAULT_K, MAX_SEED, Recipe, RecipeError, Settings
 from core.report import Findings
@@ -103,11 +106,15 @@ def _parser() -> argparse.ArgumentParser:
     cluster.set_defaults(run=_cluster)
     embed = commands.add_parser("embed", help="fill the vector store")
     embed.add_argument("--out", type=Path, help="also write text and vector to a .parquet file")
+    embed.add_argument("--engine", choices=("local", "ray"), default="local", help="here, or on a Ray cluster")
+    embed.add_argument("--address", help="of a Ray cluster; without it, workers on this machine")
+    embed.add_argument("--workers", type=_whole(1, 10_000), default=2, help="how many processes encode, with Ray")
+    embed.add_argument("--gpus", type=float, default=0, help="graphics cards for each of them, with Ray")
+    embed.add_argument("--vectors", help="the vector store, a folder or an address such as s3://bucket/vectors")
     embed.set_defaults(run=_embed)
     for command in (cluster, embed):
         command.add_argument(
             "--movies",
-            type=Path,
             help="films instead of the shipped ones: .parquet (also a folder or pattern), .duckdb, .csv, .tsv, .json, "
             ".jsonl, the last four also in .gz; known shapes are recognised",
         )
@@ -183,7 +190,7 @@ def _cluster(options: argparse.Namespace) -> int:
     asked = _recipe(options.recipe)
     settings = _settings(options, asked)
     encoder = encoders.get(settings.encoder)
-    catalogue = _open(options, settings)
+    catalogue = _open(*_asked(options), settings, light=_is_light(options, settings))
     loaded = time.perf_counter()
     vectors, facts = _vectors(catalogue, encoder, settings.dtype)
     ready = embeddings.post_process(vectors, encoder, settings.standardize)
@@ -222,6 +229,10 @@ def _cluster(options: argparse.Namespace) -> int:
         "inertia": found.clustering.inertia,
         "silhouette": _number(found.silhouette.overall),
         "coherence": _number(found.coherence.overall),
+        "sampled_films": found.silhouette.sampled,
+        "silhouette_error": found.silhouette.error,
+        "coherence_error": found.coherence.error,
+        "mini_batches": minibatch.wanted(found.n_lists),
         "clusters": [
             {
                 "cluster": i,
@@ -234,21 +245,26 @@ def _cluster(options: argparse.Namespace) -> int:
             for i, name in enumerate(found.names)
         ],
     }
-    files = _files_of(options, settings, catalogue, found, documents, here)
+    others = _files_of(options, settings, catalogue, found, documents, here)
+    exports.write_parts(
+        (exports.clustered_films(films, found, documents.xy) for films in catalogue.slices(settings.filters)),
+        options.out,
+    )
     said["seconds"] = {
         "load": round(loaded - started, 3),
         "embed": round(embedded - loaded, 3),
         "cluster": round(clustered - embedded, 3),
+        "write": round(time.perf_counter() - clustered, 3),
         "total": round(time.perf_counter() - started, 3),
     }
     said["recipe"] = recipes.write(here)
     if options.report:
-        files[options.report] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
-    for path, content in files.items():
+        others[options.report] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
+    for path, content in others.items():
         exports.write_bytes(content, path)
     print(
         f"{found.counts.clustered:,} of {found.counts.movies:,} films in {found.clustering.n_clusters} clusters, "
-        f"written to {', '.join(path.name for path in files)}.",
+        f"written to {', '.join(path.name for path in (options.out, *others))}.",
         file=sys.stderr,
     )
     if verdict is None:
@@ -272,9 +288,8 @@ def _files_of(
     documents: Space,
     recipe: Recipe,
 ) -> dict[Path, bytes]:
-    """Return what is to be written: all of it is made before any of it is."""
-    table = exports.clustered_films(catalogue.rows(settings.filters), found, documents.xy)
-    files = {options.out: exports.table_bytes(table, options.out)}
+    """Return what is to be written beside the films: all of it is made before any of it is."""
+    files: dict[Path, bytes] = {}
     if options.genres:
         files[options.genres] = exports.table_bytes(exports.genre_rows(found), options.genres)
     if not (options.clusters or options.map or options.html):
@@ -302,7 +317,14 @@ def _files_of(
 def _embed(options: argparse.Namespace) -> None:
     settings = _settings(options, None)
     encoder = encoders.get(settings.encoder)
-    catalogue = _open(options, settings)
+    if options.engine == "ray":
+        _embed_on_ray(options, settings, encoder)
+        return
+    if options.address or (options.vectors and ray_engine.is_uri(options.vectors)):
+        raise ValueError("--address, and --vectors with an address, need --engine ray.")
+    if options.vectors:
+        os.environ["GENRESCOPE_VECTORS"] = options.vectors
+    catalogue = _open(*_asked(options), settings, light=settings.text == GENRES)
     vectors, _ = _vectors(catalogue, encoder, settings.dtype)
     ready = embeddings.post_process(vectors, encoder)
     if options.out:
@@ -310,6 +332,28 @@ def _embed(options: argparse.Namespace) -> None:
         column = pa.array([ready[row] for row in rows.values()], pa.list_(pa.float32()))
         exports.write(pa.table({"text": list(rows), "vector": column}), options.out)
     print(f"{len(set(catalogue.texts)):,} texts have vectors of {encoder.id}.", file=sys.stderr)
+
+
+def _embed_on_ray(options: argparse.Namespace, settings: Settings, encoder: Encoder) -> None:
+    if encoder.kind != "transformer":
+        raise ValueError(f"{encoder.title} needs no encoding: it has no model.")
+    if options.out:
+        raise ValueError("--out is for --engine local; with Ray the vectors are in the vector store.")
+    place = options.vectors or os.environ.get("GENRESCOPE_VECTORS") or str(DEFAULT_VECTORS)
+    chosen, query = _asked(options)
+    with ray_engine.local_copy(chosen) if chosen else nullcontext() as path:
+        texts = _open(path, query, settings, light=settings.text == GENRES).texts
+    made = ray_engine.encode(
+        encoder,
+        texts,
+        place,
+        address=options.address,
+        n_workers=options.workers,
+        gpus=options.gpus,
+        dtype=settings.dtype,
+        on_progress=lambda done, total: print(f"{done:,} of {total:,} texts have vectors.", file=sys.stderr),
+    )
+    print(f"{made:,} of {len(set(texts)):,} texts were encoded by {encoder.id}.", file=sys.stderr)
 
 
 def _encoders(options: argparse.Namespace) -> None:
@@ -352,15 +396,26 @@ def _files(encoder: Encoder) -> str:
     return {"package": "in a package", "folder": "in a folder", "cache": "in the Hub's cache"}[where]
 
 
-def _open(options: argparse.Namespace, settings: Settings) -> Catalogue:
-    """Open the catalogue that is asked for, and say what was understood of it; what the command says comes first."""
+def _asked(options: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Return the file and the query that are asked for, by the flags or else by the environment."""
     asked = options.movies or options.query
     chosen = options.movies if asked else os.environ.get("GENRESCOPE_MOVIES")
     query = options.query if asked else os.environ.get("GENRESCOPE_QUERY")
-    catalogue = movies.open_catalogue(Path(chosen).expanduser() if chosen else None, query=query or None)
+    return chosen or None, query or None
+
+
+def _open(chosen: str | Path | None, query: str | None, settings: Settings, light: bool = False) -> Catalogue:
+    """Open the catalogue that is asked for, and say what was understood of it; what the command says comes first."""
+    catalogue = movies.open_catalogue(Path(chosen).expanduser() if chosen else None, query=query, light=light)
     for note in catalogue.notes:
         print(f"genrescope: {note}", file=sys.stderr)
     return catalogue.by(settings.text)
+
+
+def _is_light(options: argparse.Namespace, settings: Settings) -> bool:
+    """Return whether the genre lists of the films are all that is looked at, but for what is written of each film."""
+    asked = options.clusters or options.map or options.html
+    return settings.text == GENRES and settings.filters == Filters() and not asked
 
 
 def _vectors(catalogue: Catalogue, encoder: Encoder, dtype: WantedDtype) -> tuple[Float32, dict[str, str]]:

@@ -74,13 +74,17 @@ def analyse(
     films = explain.genre_films(matrix, weights, found.labels)
     total = max(int(weights.sum()), 1)
     shares = films / np.maximum(found.sizes, 1)[:, None]
+    silhouette = diagnostics.affordable(
+        diagnostics.silhouette, documents.vectors, weights, found.labels, random_state, distances
+    )
+    coherence = diagnostics.affordable(diagnostics.coherence, matrix, weights, found.labels, random_state)
     figures = Analysis(
         counts=catalogue.counts(filters),
         weights=weights,
         clustering=found,
         names=clustering.name_clusters(shares, films.sum(axis=0) / total, genres),
-        silhouette=diagnostics.silhouette(documents.vectors, weights, found.labels, distances),
-        coherence=diagnostics.coherence(matrix, weights, found.labels),
+        silhouette=silhouette,
+        coherence=coherence,
         genres=explain.genre_table(matrix, genres, weights, found.labels),
         seconds=0.0,
     )

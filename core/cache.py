@@ -65,6 +65,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
+COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
@@ -320,10 +321,21 @@ def counts(catalogue: Catalogue, filters: Filters) -> Counts:
     return _counts(catalogue, catalogue.fingerprint, catalogue.text, filters)
 
 
+@_of_films(st.cache_resource, max_entries=2, show_spinner="Counting the films' years and scores")
+def _measure_counts(_catalogue: Catalogue, fingerprint: str, text: str, filters: Filters) -> pd.DataFrame:
+    return _catalogue.measure_counts(filters)
+
+
+def _counted(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
+    return _measure_counts(catalogue, catalogue.fingerprint, catalogue.text, settings.filters)
+
+
 @_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _cluster_measures(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
-    return _catalogue.cluster_measures(labels, settings.filters)
+    if _catalogue.n_movies < COUNTED_MOVIES:
+        return _catalogue.cluster_measures(labels, settings.filters)
+    return movies.measures_of(_counted(_catalogue, settings), labels)
 
 
 def cluster_measures(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
@@ -391,7 +403,9 @@ def _ahead() -> ThreadPoolExecutor:
 @_of_films(st.cache_data, max_entries=32, show_spinner=False)
 def _spread(_catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
-    return _catalogue.spread(labels, cluster, settings.filters)
+    if _catalogue.n_movies < COUNTED_MOVIES:
+        return _catalogue.spread(labels, cluster, settings.filters)
+    return movies.spread_of(_counted(_catalogue, settings), labels, cluster)
 
 
 def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core import kmeans
+from core import kmeans, minibatch
 from core.threads import one_thread
 
 FloatArray = NDArray[np.float64]
@@ -25,6 +25,7 @@ MIN_NAME_SHARE = 0.25
 NAME_CUT = 0.35
 NAME_GENRES = 3
 TSNE_COMPONENTS = 50
+TSNE_DOCUMENTS = 5_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +102,24 @@ def project(documents: Space, vectors: NDArray[np.float32] | FloatArray) -> Floa
         return np.asarray((np.asarray(vectors, dtype=np.float64) - documents.mean) @ documents.axes)
 
 
-def tsne(documents: Space, random_state: int = 0) -> FloatArray:
+def tsne(documents: Space, random_state: int = 0, n_documents: int = TSNE_DOCUMENTS) -> FloatArray:
     """Lay the documents out by t-SNE, shape (n, 2): near ones stay near, far distances mean little.
 
     Source: van der Maaten and Hinton (2008). It starts from the principal components, so it can be repeated.
-    Fewer than four documents have no t-SNE; they keep their principal components.
+    Fewer than four documents have no t-SNE; they keep their principal components. Of more than `n_documents`, so many
+    drawn by lot are laid out, and each of the others is put where the nearest of these is, among the components.
     """
+    if len(documents.xy) > n_documents:
+        rows = np.sort(np.random.default_rng(random_state).choice(len(documents.xy), n_documents, replace=False))
+        part = replace(
+            documents,
+            vectors=documents.vectors[rows],
+            components=documents.components[rows],
+            xy=documents.xy[rows],
+            same=documents.same[rows],
+        )
+        near = documents.components[:, :TSNE_COMPONENTS]
+        return tsne(part, random_state)[minibatch.nearest(near, near[rows])]
     n = len(documents.xy)
     if n < 4:
         return documents.xy
@@ -178,8 +191,11 @@ def fit_prepared(prepared: Prepared, n_clusters: int, random_state: int = 0, n_i
         return _empty(documents, n_clusters, random_state)
     k = min(n_clusters, prepared.n_distinct)
     with one_thread():
-        start = search(prepared.components, k, random_state, n_init)
-        found = _by_films(kmeans.carry_on(vectors, films, start, k), prepared.weights[here])
+        if minibatch.wanted(len(here)):
+            final = _by_minibatches(prepared, k, random_state, n_init)
+        else:
+            final = kmeans.carry_on(vectors, films, search(prepared.components, k, random_state, n_init), k)
+        found = _by_films(final, prepared.weights[here])
         centers = kmeans.means(vectors, films, found, int(found.max()) + 1).astype(np.float64)
         squared = _squared_distances(vectors, centers)
         away = vectors - centers.take(found, axis=0)  # not from products, which leave 1e-8 where it should be 0
@@ -198,6 +214,17 @@ def search(points: kmeans.Data, k: int, random_state: int = 0, n_init: int = N_I
     best = kmeans.best_start(points, k, n_init, FIRST_STEPS, random)
     best = kmeans.random_swaps(points, best, N_SWAPS, SWAP_STEPS, random)
     return kmeans.lloyd(points, best.centers[None])[0].labels
+
+
+def _by_minibatches(prepared: Prepared, k: int, random_state: int, n_init: int) -> IntArray:
+    """Look for the start among films drawn by lot, and carry it on over all documents by mini-batches."""
+    random = np.random.default_rng(random_state)
+    drawn = random.multinomial(minibatch.START_FILMS, prepared.films / prepared.films.sum())
+    rows = np.flatnonzero(drawn)
+    k = min(k, len(np.unique(prepared.documents.same[prepared.here[rows]])))
+    vectors, films = prepared.vectors[rows], drawn[rows].astype(np.float64)
+    start = search(kmeans.prepare(prepared.components.points[rows], films), k, random_state, n_init)
+    return minibatch.labels(prepared.vectors, prepared.films, kmeans.means(vectors, films, start, k), random_state)
 
 
 def _empty(documents: Space, n_clusters: int, random_state: int) -> Clustering:

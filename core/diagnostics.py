@@ -1,9 +1,9 @@
-"""How good a clustering is, exactly and over all films, and how far two clusterings agree.
+"""How good a clustering is, over all films and exactly where that can be, and how far two clusterings agree.
 
 Every figure counts each genre list as often as it has films, so it equals the figure over the repeated rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,36 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 BLOCK_ROWS = 1024
+# What compares every document with every other takes a second for so many; above, films are drawn by lot.
+EXACT_DOCUMENTS = 5_000
+SAMPLED_FILMS = 5_000
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A figure for the whole clustering, for each cluster (k,) and for each genre list (n,); NaN where undefined."""
+    """A figure for the whole clustering, for each cluster (k,) and for each genre list (n,); NaN where undefined.
+
+    Where there are too many documents it is that of `sampled` films drawn by lot (else None), `error` is the standard
+    error of the overall figure, and documents that were not drawn have none.
+    """
 
     overall: float
     clusters: FloatArray
     documents: FloatArray
+    sampled: int | None = None
+    error: float | None = None
+
+    @property
+    def basis(self) -> str:
+        """What the figure rests on, in words that begin a sentence."""
+        if self.sampled is None:
+            return "Exact, over all films"
+        return f"Of a sample of {self.sampled:,} films, {self.precision}"
+
+    @property
+    def precision(self) -> str:
+        """The standard error of a sample's overall figure, in words."""
+        return "standard error not defined" if self.error is None else f"standard error {self.error:.3f}"
 
 
 def silhouette(
@@ -58,6 +79,55 @@ def silhouette(
     widest = np.maximum(inner, nearest)
     values[here] = np.where(alone | (widest == 0), 0.0, (nearest - inner) / np.where(widest == 0, 1, widest))
     return _score(values, weights, labels)
+
+
+def affordable(
+    figure: Callable[..., Score],
+    points: FloatArray,
+    weights: IntArray,
+    labels: IntArray,
+    random_state: int = 0,
+    known: FloatArray | None = None,
+) -> Score:
+    """Return a figure (`silhouette` or `coherence`) over all films, or of a sample where that would take too long.
+
+    points, weights and labels are what the figure takes, known its known distances or similarities, if at hand. From
+    EXACT_DOCUMENTS documents with films on it is that of `sampled`, with the same draw for every k.
+    """
+    if np.count_nonzero(labels >= 0) > EXACT_DOCUMENTS:
+        return sampled(figure, points, weights, labels, random_state)
+    return figure(points, weights, labels, known)
+
+
+def sampled(
+    figure: Callable[..., Score],
+    points: FloatArray,
+    weights: IntArray,
+    labels: IntArray,
+    random_state: int = 0,
+    n_films: int = SAMPLED_FILMS,
+) -> Score:
+    """Return a figure (`silhouette` or `coherence`) of films drawn by lot with replacement, with its standard error.
+
+    points (n, ...), what the figure takes first; weights (n,) films; labels (n,), -1 for lists without films. For a
+    drawn film the others are a fair draw of the films it is held against, so means over them are right on average;
+    what is made of means, the nearest cluster, is a little off. The error is that of a mean of independent values.
+    """
+    here = np.flatnonzero(labels >= 0)
+    k, values = int(labels.max(initial=-1)) + 1, np.full(len(labels), np.nan)
+    if not len(here):
+        return Score(float("nan"), np.full(k, np.nan), values)
+    films = weights[here].astype(np.float64)
+    drawn = np.random.default_rng(random_state).multinomial(n_films, films / films.sum())
+    rows = here[drawn > 0]
+    known, found = np.unique(labels[rows], return_inverse=True)  # a small cluster may have no film among them
+    score = figure(points[rows], drawn[drawn > 0], found)
+    clusters = np.full(k, np.nan)
+    clusters[known], values[rows] = score.clusters, score.documents
+    told, n = np.nan_to_num(score.documents - score.overall), drawn[drawn > 0]
+    defined = int(n[~np.isnan(score.documents)].sum())
+    error = float(np.sqrt((n @ told**2) / max(defined * (defined - 1), 1)))
+    return Score(score.overall, clusters, values, n_films, error if score.overall == score.overall else None)
 
 
 def distances(vectors: FloatArray) -> FloatArray:

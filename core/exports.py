@@ -3,7 +3,11 @@
 import io
 import os
 import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
@@ -84,22 +88,76 @@ def genre_rows(analysis: Analysis) -> pd.DataFrame:
 
 def write(table: pa.Table | pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, or as CSV if the name ends so, whole or not at all. Raises OSError, ValueError."""
-    write_bytes(table_bytes(table, path), path)
+    write_parts([table], path)
 
 
 def table_bytes(table: pa.Table | pd.DataFrame, path: Path) -> bytes:
     """Return a table as the kind of file that a name's ending stands for. Raises ValueError for another ending."""
+    return file_bytes([table], _ending(path))
+
+
+def write_parts(parts: Iterable[pa.Table | pd.DataFrame], path: Path) -> None:
+    """Write tables of one kind after one another into a file, as `write` does, with few of them in memory at a time.
+
+    The next part is made in a thread while one is written. There must be one part at least.
+    """
+    ending = _ending(path)
+    with _whole_or_not(path) as file:
+        _write_into(parts, file, ending)
+
+
+def file_bytes(parts: Iterable[pa.Table | pd.DataFrame], ending: str) -> bytes:
+    """Return tables of one kind as one file, as `write_parts` writes it; it goes through a temporary file."""
+    with tempfile.TemporaryFile() as file:
+        _write_into(parts, file, ending)
+        file.seek(0)
+        return file.read()
+
+
+def _ending(path: Path) -> str:
     if path.suffix.lower() not in ENDINGS:
         raise ValueError(f"{path.name} must end in {' or '.join(ENDINGS)}.")
-    return csv_bytes(table) if path.suffix.lower() == ".csv" else parquet_bytes(table)
+    return path.suffix.lower()
+
+
+def _write_into(parts: Iterable[pa.Table | pd.DataFrame], file: IO[bytes], ending: str) -> None:
+    writer: pq.ParquetWriter | None = None
+    try:
+        for number, part in enumerate(_ahead(parts)):
+            if ending == ".csv":
+                file.write(csv_bytes(part, header=number == 0))
+                continue
+            table = _arrow(part)
+            writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
+            writer.write_table(table)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _ahead(parts: Iterable[pa.Table | pd.DataFrame]) -> Iterator[pa.Table | pd.DataFrame]:
+    """Yield the parts, the next one being made in a thread meanwhile."""
+    rest = iter(parts)
+    with ThreadPoolExecutor(1) as beside:
+        following = beside.submit(next, rest, None)
+        while (part := following.result()) is not None:
+            following = beside.submit(next, rest, None)
+            yield part
 
 
 def write_bytes(content: bytes, path: Path) -> None:
     """Write a file under another name and rename it, so that nobody finds half of it. Raises OSError."""
+    with _whole_or_not(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _whole_or_not(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file under another name and rename it at the end, or remove it if there was an error."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
@@ -116,12 +174,13 @@ def parquet_bytes(table: pa.Table | pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def csv_bytes(table: pa.Table | pd.DataFrame) -> bytes:
+def csv_bytes(table: pa.Table | pd.DataFrame, header: bool = True) -> bytes:
     """Return a table as UTF-8 CSV: lists joined by ", ", text that a spreadsheet would run led by an apostrophe."""
     table = _arrow(table)
     columns = [_csv_column(table.column(i).combine_chunks()) for i in range(table.num_columns)]
     buffer = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(columns, names=table.column_names), buffer)
+    options = pyarrow.csv.WriteOptions(include_header=header)
+    pyarrow.csv.write_csv(pa.table(columns, names=table.column_names), buffer, options)
     return buffer.getvalue()
 
 

@@ -9,8 +9,10 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +22,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from core import sources
+from core import bulk, sources
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 GenreMode = Literal["any", "all", "none"]
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "movies.parquet"
@@ -124,7 +127,9 @@ class Catalogue:
     is the document with `list_id` i, and every array of the app that speaks of documents is in that order. Read by
     its genres, as it is opened, a catalogue's documents are its genre lists, and both are the same.
     `text_columns` are columns of free text beside the known ones, `notes` sentences on what was understood. A private
-    catalogue is a visitor's own: nothing made from it may be kept where another visitor could come by it.
+    catalogue is a visitor's own: nothing made from it may be kept where another visitor could come by it. `left_out`
+    names the columns that are not here because the catalogue is so large; such a one is read by its genres only.
+    `file` is where `slices` reads the films, where memory has only their lists.
     """
 
     name: str
@@ -140,6 +145,8 @@ class Catalogue:
     notes: tuple[str, ...] = ()
     private: bool = False
     salt: str = ""
+    left_out: tuple[str, ...] = ()
+    file: Path | None = None
 
     @property
     def key(self) -> str:
@@ -154,6 +161,8 @@ class Catalogue:
     @property
     def text_choices(self) -> tuple[str, ...]:
         """What a film can be read by: genres, title and genres, or a column of texts."""
+        if self.left_out:  # nearly every film would be a document: millions of them
+            return (GENRES,)
         columns = (name for name in sources.TEXT_COLUMNS if name in self.columns and name != "movie_id")
         return GENRES, TITLE_AND_GENRES, *columns, *self.text_columns
 
@@ -263,6 +272,21 @@ class Catalogue:
             [*parameters, n],
             labels,
         )
+
+    def measure_counts(self, filters: Filters = NO_FILTERS) -> pd.DataFrame:
+        """Count the films of each genre list at each value of year and of every measure.
+
+        Returns a frame (measure, list_id, value, n), sorted by measure and value, with a NaN for films without the
+        value and one for films without genres. It says as much of medians and quartiles as the films do, for any
+        clustering (`measures_of`, `spread_of`), and is small where films are many.
+        """
+        where, parameters = filters.where()
+        counted = " UNION ALL ".join(
+            f"SELECT '{name}' AS measure, CAST(list_id AS DOUBLE) AS list_id, CAST({name} AS DOUBLE) AS value, "
+            f"count(*) AS n FROM movies WHERE {where} GROUP BY ALL"
+            for name in ("year", *MEASURES)
+        )
+        return self._frame(f"{counted} ORDER BY measure, value", parameters * (1 + len(MEASURES)))
 
     def spread(self, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS) -> pd.DataFrame:
         """Return quartiles of every measure for a cluster and for the catalogue, with how many films have one.
@@ -461,22 +485,100 @@ class Catalogue:
         years: tuple[int, int] | None = None,
         search: str = "",
         lacking: str | None = None,
+        without_genres: bool = False,
         filters: Filters = NO_FILTERS,
+        places: FloatArray | None = None,
+        limit: int | None = None,
+        offset: int = 0,
     ) -> pd.DataFrame:
         """Return films, most reviewed first, lists as text, with `list_id` (missing where there is no genre).
 
-        A cluster (needs `labels`), genres that must all be there, certain genre lists, years, a text that the title,
-        a director or a member of the cast contains, and a column that is empty, each narrow the films down. The text
-        is taken literally, in any case. Raises ValueError for a column that is none.
+        A cluster (needs `labels`), genres that must all be there, certain genre lists, none at all, years, a text that
+        the title, a director or a member of the cast contains, and a column that is empty, each narrow the films down.
+        The text is taken literally, in any case. With `places`, a number for each genre list, shape (genre lists,), the
+        films come in its order, smallest first, NaN last. With a limit so many come at most, from `offset` on;
+        `n_films` counts all. Raises ValueError for a column that is none.
         """
+        labels = self._chosen(labels, cluster, genres, list_ids)
+        join, condition, parameters = self._film_scope(
+            labels is not None, genres, years, search, lacking, without_genres, filters
+        )
+        order, columns = "reviews DESC NULLS LAST, row_id", f"{', '.join(map(_shown, FILM_COLUMNS))}, list_id"
+        if places is not None:
+            join, order = f"{join} LEFT JOIN places USING (list_id)", f"place NULLS LAST, {order}"
+        if limit is None:
+            sql = f"SELECT {columns} FROM movies {join} WHERE {condition} ORDER BY {order}"
+            return self._frame(sql, parameters, labels, places)
+        # The rows' numbers first: with ten million films, sorting whole rows takes memory that is not there.
+        sql = f"SELECT row_id FROM movies {join} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
+        rows = self._table(sql, [*parameters, limit, offset], labels, places)["row_id"].to_pylist()
+        if not rows:
+            return self._frame(f"SELECT {columns} FROM movies WHERE false", [])
+        found = self._frame(
+            f"SELECT {columns}, row_id FROM movies WHERE row_id IN (SELECT unnest(CAST(? AS BIGINT[])))", [rows]
+        )
+        ordered: pd.DataFrame = found.set_index("row_id").loc[rows].reset_index(drop=True)
+        return ordered
+
+    def n_films(
+        self,
+        labels: IntArray | None = None,
+        *,
+        cluster: int | None = None,
+        genres: Sequence[str] = (),
+        list_ids: Sequence[int] | None = None,
+        years: tuple[int, int] | None = None,
+        search: str = "",
+        lacking: str | None = None,
+        without_genres: bool = False,
+        filters: Filters = NO_FILTERS,
+    ) -> int:
+        """Count the films that `films` returns."""
+        labels = self._chosen(labels, cluster, genres, list_ids)
+        join, condition, parameters = self._film_scope(
+            labels is not None, genres, years, search, lacking, without_genres, filters
+        )
+        count = self._table(f"SELECT count(*) AS n FROM movies {join} WHERE {condition}", parameters, labels)
+        return int(count["n"][0].as_py())
+
+    def _chosen(
+        self, labels: IntArray | None, cluster: int | None, genres: Sequence[str], list_ids: Sequence[int] | None
+    ) -> IntArray | None:
+        """Return 0 for the genre lists of a cluster, with all the genres, among some lists, else -1; None for no wish.
+
+        A look at each list is quicker than one at each film. Read by another text, a film with genres may have no
+        document: then `_film_scope` looks for the genres.
+        """
+        genres = genres if self.text == GENRES else ()
+        if cluster is None and not genres and list_ids is None:
+            return None
+        here = np.ones(len(self.genre_lists), dtype=bool)
+        if cluster is not None and labels is not None:
+            here &= labels == cluster
+        if genres:
+            here &= np.array([{*genres} <= {*text.split(", ")} for text in self.genre_lists], dtype=bool)
+        if list_ids is not None:
+            here &= np.isin(np.arange(len(here)), np.asarray(list_ids, dtype=np.int64))
+        return np.where(here, 0, -1)
+
+    def _film_scope(
+        self,
+        narrowed: bool,
+        genres: Sequence[str],
+        years: tuple[int, int] | None,
+        search: str,
+        lacking: str | None,
+        without_genres: bool,
+        filters: Filters,
+    ) -> tuple[str, str, list[Any]]:
+        """Return the join and the condition of fixed words that narrow the films down, and the parameters."""
         where, parameters = filters.where()
         parts = [where]
-        if genres:
+        if genres and self.text != GENRES:
             parts.append("list_has_all(genres, CAST(? AS VARCHAR[]))")
             parameters.append(list(genres))
-        if list_ids is not None:
-            parts.append("list_contains(CAST(? AS INTEGER[]), list_id)")
-            parameters.append([int(i) for i in list_ids])
+        if without_genres:
+            parts.append("list_id IS NULL")
         if years is not None:
             parts.append("year BETWEEN ? AND ?")
             parameters += years
@@ -485,20 +587,13 @@ class Catalogue:
         if search.strip():
             parts.append(SEARCHED)
             parameters.append(search.strip())
-        join = ""
-        if cluster is not None:
-            join = "JOIN labels USING (list_id)"
-            parts.append("cluster = ?")
-            parameters.append(cluster)
-        return self._frame(
-            f"SELECT {', '.join(map(_shown, FILM_COLUMNS))}, list_id FROM movies {join} "
-            f"WHERE {' AND '.join(parts)} ORDER BY reviews DESC NULLS LAST, row_id",
-            parameters,
-            labels,
-        )
+        return "JOIN labels USING (list_id)" if narrowed else "", " AND ".join(parts), parameters
 
     def ids(self, filters: Filters = NO_FILTERS) -> pa.Table:
         """Return movie_id and list_id of the films that have genres, in input order."""
+        if self.file is not None:
+            films = pa.concat_tables(part.select(["movie_id", "list_id"]) for part in self.slices(filters))
+            return films.filter(films["list_id"].is_valid())
         where, parameters = filters.where()
         return self._table(
             f"SELECT movie_id, list_id FROM movies WHERE list_id IS NOT NULL AND {where} ORDER BY row_id", parameters
@@ -559,11 +654,35 @@ class Catalogue:
             f"SELECT movie_id, title, year, genres, list_id FROM movies WHERE {where} ORDER BY row_id", parameters
         )
 
-    def _frame(self, sql: str, parameters: Sequence[Any], labels: IntArray | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._table(sql, parameters, labels).to_pandas()
+    def slices(self, filters: Filters = NO_FILTERS) -> Iterator[pa.Table]:
+        """Yield the rows of `rows` in parts, so that never all of them are in memory."""
+        if self.file is not None:
+            if filters != NO_FILTERS:
+                raise ValueError("The films of a catalogue that was opened light cannot be filtered.")
+            with _cursor(self.connection, threading.TIMEOUT_MAX) as cursor:
+                yield from bulk.slices(cursor, self.file)
+            return
+        where, parameters = filters.where()
+        for start in range(0, max(self.n_movies, 1), bulk.BATCH_ROWS):
+            yield self._table(
+                "SELECT movie_id, title, year, genres, list_id FROM movies "
+                f"WHERE row_id >= ? AND row_id < ? AND {where} ORDER BY row_id",
+                [start, start + bulk.BATCH_ROWS, *parameters],
+            )
+
+    def _frame(
+        self, sql: str, parameters: Sequence[Any], labels: IntArray | None = None, places: FloatArray | None = None
+    ) -> pd.DataFrame:
+        frame: pd.DataFrame = self._table(sql, parameters, labels, places).to_pandas()
         return frame
 
-    def _table(self, sql: str, parameters: Sequence[Any] = (), labels: IntArray | None = None) -> pa.Table:
+    def _table(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        labels: IntArray | None = None,
+        places: FloatArray | None = None,
+    ) -> pa.Table:
         """Run one query on a cursor of its own and stop it when it takes longer than QUERY_SECONDS."""
         if self.films_table != "movies":  # what a query names movies is then the films as this text reads them
             others = f", {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f" {sql}"
@@ -572,6 +691,9 @@ class Catalogue:
             if labels is not None:
                 known = np.flatnonzero(labels >= 0)
                 cursor.register("labels", pa.table({"list_id": known, "cluster": labels[known]}))
+            if places is not None:
+                known = np.flatnonzero(~np.isnan(places))
+                cursor.register("places", pa.table({"list_id": known, "place": places[known]}))
             try:
                 return cursor.sql(sql, params=list(parameters)).to_arrow_table()
             except duckdb.InterruptException as error:
@@ -616,10 +738,10 @@ def _shown(column: str) -> str:
 
 
 @contextmanager
-def _cursor(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a cursor that is interrupted after QUERY_SECONDS: a connection must not be shared by threads."""
+def _cursor(connection: duckdb.DuckDBPyConnection, seconds: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a cursor, interrupted after QUERY_SECONDS: a connection must not be shared by threads."""
     cursor = connection.cursor()
-    timer = threading.Timer(QUERY_SECONDS, cursor.interrupt)
+    timer = threading.Timer(QUERY_SECONDS if seconds is None else seconds, cursor.interrupt)
     timer.daemon = True
     timer.start()
     try:
@@ -630,20 +752,34 @@ def _cursor(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCo
 
 
 def open_catalogue(
-    path: Path | None = None, *, query: str | None = None, memory_limit: str = "1GB", threads: int = 2
+    path: Path | None = None,
+    *,
+    query: str | None = None,
+    memory_limit: str = "1GB",
+    threads: int = 2,
+    light: bool = False,
+    bulk_rows: int = bulk.BULK_ROWS,
 ) -> Catalogue:
     """Read a catalogue into memory and close the database to files, settings and extensions.
 
-    A query's rows are read instead of a file's; it may name the tables of a .duckdb file at `path`. Raises
-    core.sources.SourceError with a sentence that names the file, row and column.
+    A query's rows are read instead of a file's; it may name the tables of a .duckdb file at `path`. A Parquet file of
+    `bulk_rows` films or more is compressed and loses some columns (`bulk.read`); where it is `light`, all but what
+    `weights`, `counts`, `ids` and `slices` need, and then nothing can be filtered. Raises core.sources.SourceError
+    with a sentence that names the file, row and column.
     """
     if query:
         read, name = (lambda connection: sources.read_query(connection, query, path)), "the query"
         return _open(name, read, None, False, memory_limit, threads)
     path = path or SHIPPED
+
+    def read_file(connection: duckdb.DuckDBPyConnection) -> sources.Loaded:
+        if bulk.is_bulk(path, bulk_rows):
+            return bulk.read(connection, path, light=light and bulk.has_plain_rows(path))
+        return sources.read(connection, path)
+
     return _open(
         path.name,
-        lambda connection: sources.read(connection, path),
+        read_file,
         lambda: sources.fingerprint(path),
         False,
         memory_limit,
@@ -666,18 +802,22 @@ def _open(
 ) -> Catalogue:
     """Read films into a database in memory, then close it to the outside. Without a fingerprint, the films give it."""
     connection = duckdb.connect(":memory:", config={**HARDENED, "memory_limit": memory_limit, "threads": threads})
+    beside = ThreadPoolExecutor(1, thread_name_prefix="fingerprint")
     try:
         # Where a query takes seconds, a bar would come between what the command line prints.
         connection.execute("SET enable_progress_bar = false")
+        early = beside.submit(fingerprint) if fingerprint else None  # seconds for a large file, on a core of its own
         loaded = read(connection)
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         (n_movies,) = connection.execute("SELECT count(*) FROM movies").fetchall()[0]
         lists = connection.execute("SELECT genre_list FROM genre_lists ORDER BY list_id").fetchall()
-        known = fingerprint() if fingerprint else _fingerprint(connection)
+        known = early.result() if early else _fingerprint(connection)
     except BaseException:
         connection.close()
         raise
+    finally:
+        beside.shutdown(wait=False)
     return Catalogue(
         name=name,
         fingerprint=known,
@@ -690,7 +830,64 @@ def _open(
         notes=loaded.notes,
         private=private,
         salt=uuid.uuid4().hex if private else "",
+        left_out=loaded.left_out,
+        file=loaded.file,
     )
+
+
+def measures_of(counted: pd.DataFrame, labels: IntArray) -> pd.DataFrame:
+    """Return what `Catalogue.cluster_measures` does, from `Catalogue.measure_counts` under the same filters."""
+    parts = _by_cluster(counted, labels)
+    n_movies = np.array([n.sum() for _, n in parts["year"]], dtype=np.int64)
+    table = pd.DataFrame({"cluster": np.arange(len(n_movies)), "n_movies": n_movies})
+    for name, groups in parts.items():
+        table[f"median_{name}"] = [_quantile(values, n, 0.5) for values, n in groups]
+        table[f"n_{name}"] = [int(n[~np.isnan(values)].sum()) for values, n in groups]
+    return table[table["n_movies"] > 0].reset_index(drop=True)
+
+
+def spread_of(counted: pd.DataFrame, labels: IntArray, cluster: int) -> pd.DataFrame:
+    """Return what `Catalogue.spread` does, from `Catalogue.measure_counts` under the same filters."""
+    mine = _by_cluster(counted, np.where(labels == cluster, 0, -1))
+    rows = []
+    for name in sorted(mine):
+        here = counted[counted["measure"] == name]
+        both = {"cluster": mine[name][0] if mine[name] else None, "catalogue": (here["value"], here["n"])}
+        for whose, found in both.items():
+            values, n = (np.asarray(part) for part in found or ((), ()))
+            if n.sum():
+                known = int(n[~np.isnan(values)].sum())
+                quartiles = [_quantile(values, n, part) for part in (0.25, 0.5, 0.75)]
+                rows.append((name, whose, known, int(n.sum()), *quartiles))
+    return pd.DataFrame(rows, columns=["measure", "whose", "n", "n_movies", "q1", "median", "q3"])
+
+
+def _by_cluster(counted: pd.DataFrame, labels: IntArray) -> dict[str, list[tuple[FloatArray, IntArray]]]:
+    """Return for year and every measure the values in order, NaN last, and their films, of each cluster."""
+    list_ids = counted["list_id"].to_numpy(np.float64)
+    clusters = np.full(len(counted), -1, dtype=np.int64)
+    has_list = ~np.isnan(list_ids)
+    clusters[has_list] = labels[list_ids[has_list].astype(np.int64)]
+    measures, values, n = (counted[name].to_numpy() for name in ("measure", "value", "n"))
+    parts = {}
+    for name in ("year", *MEASURES):
+        rows = np.flatnonzero(measures == name)
+        rows = rows[np.argsort(clusters[rows], kind="stable")]
+        ends = np.searchsorted(clusters[rows], np.arange(int(labels.max(initial=-1)) + 2))
+        groups = [rows[start:end] for start, end in pairwise(ends)]
+        parts[name] = [(values[group], n[group]) for group in groups]
+    return parts
+
+
+def _quantile(values: FloatArray, n: IntArray, part: float) -> float:
+    """Return a quantile of values in order, each n times, as DuckDB's quantile_cont does; NaN is left out."""
+    known = ~np.isnan(values)
+    values, reached = values[known], np.cumsum(n[known])
+    if not len(values):
+        return float("nan")
+    place = part * (reached[-1] - 1)
+    low, high = (values[np.searchsorted(reached, each, side="right")] for each in (np.floor(place), np.ceil(place)))
+    return float(low + (high - low) * (place - np.floor(place)))
 
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection) -> str:

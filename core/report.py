@@ -116,6 +116,7 @@ def html(found: Findings, recipe: Mapping[str, object], made: date) -> str:
         "clusters": _clusters(found),
         "films_heading": "Most reviewed films" if "reviews" in found.catalogue.columns else "Some films",
         "recipe": _json(recipe),
+        "basis": found.analysis.silhouette.basis,
         **_pictures(found),
         **_heat(found.analysis.genres),
     }

@@ -158,7 +158,7 @@ def over_seeds(
     membership (n, genres) as for `diagnostics.coherence`.
     """
     labels = _seed_labels(documents, weights, n_clusters, n_seeds, n_init, should_stop, on_progress)
-    coherence = [diagnostics.coherence(membership, weights, each).overall for each in labels]
+    coherence = [diagnostics.affordable(diagnostics.coherence, membership, weights, each).overall for each in labels]
     return Seeds(_mean_agreement(weights, labels), np.array(coherence, dtype=np.float64))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core import clustering, diagnostics
 from core.clustering import Clustering, Space
-from core.diagnostics import Around
+from core.diagnostics import Around, affordable
 from core.stability import SOLID
 from core.threads import one_thread
 
@@ -56,9 +56,14 @@ class Pairs:
 
 
 def measure(
-    documents: Space, weights: IntArray, matrix: FloatArray, found: Clustering, pairs: Pairs | None = None
+    documents: Space,
+    weights: IntArray,
+    matrix: FloatArray,
+    found: Clustering,
+    pairs: Pairs | None = None,
+    random_state: int = 0,
 ) -> Point:
-    """Measure a clustering over all films.
+    """Measure a clustering over all films; silhouette and coherence of very many documents over a sample of films.
 
     weights (n,) films; matrix (n, genres) of 0 and 1; pairs, if at hand, save time.
     """
@@ -66,8 +71,8 @@ def measure(
     around = Around(found.sizes.astype(np.float64), found.centers, found.distance[labels >= 0] ** 2)
     return Point(
         k=found.n_clusters,
-        silhouette=diagnostics.silhouette(vectors, weights, labels, pairs.distances).overall,
-        coherence=diagnostics.coherence(matrix, weights, labels, pairs.similarities).overall,
+        silhouette=affordable(diagnostics.silhouette, vectors, weights, labels, random_state, pairs.distances).overall,
+        coherence=affordable(diagnostics.coherence, matrix, weights, labels, random_state, pairs.similarities).overall,
         calinski_harabasz=diagnostics.calinski_harabasz(vectors, weights, labels, around),
         davies_bouldin=diagnostics.davies_bouldin(vectors, weights, labels, around),
         inertia=found.inertia,
@@ -101,7 +106,7 @@ def sweep(
 
     def work(k: int) -> tuple[Clustering, Point]:
         found = clustering.fit_prepared(prepared, k, random_state)
-        return found, measure(documents, weights, matrix, found, pairs)
+        return found, measure(documents, weights, matrix, found, pairs, random_state)
 
     points: list[Point] = []
     clusterings: dict[int, Clustering] = {}

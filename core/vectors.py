@@ -119,11 +119,9 @@ class VectorStore:
         Raises ValueError when texts and vectors do not fit together or a value is not finite, and OSError
         when the disk cannot be written, which leaves nothing behind.
         """
-        data = _part_bytes(key, texts, _checked(texts, vectors), facts)
+        name, data = part(key, texts, vectors, facts)
         folder = self.root / key
         folder.mkdir(parents=True, exist_ok=True)
-        # The name starts with the time, so names in order are parts in the order they were written.
-        name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.parquet"
         temporary = folder / f".{name}.tmp"
         try:
             with temporary.open("xb") as file:
@@ -238,7 +236,7 @@ class VectorStore:
         except OSError as error:  # of the moment perhaps, so no stamp: the next look tries again
             return _Part(None, problem=f"it cannot be read ({error.strerror or type(error).__name__})"), nothing
         try:
-            texts, vectors, facts = _part_contents(data, key)
+            texts, vectors, facts = part_contents(data, key)
         except Exception as error:  # foreign bytes make pyarrow raise errors of many kinds
             return _Part(stamp, problem=_reason(error)), nothing
         return _Part(stamp, texts, vectors.shape[1], facts), vectors
@@ -249,7 +247,7 @@ def _listing(folder: Path) -> dict[str, Stamp]:
     listing: dict[str, Stamp] = {}
     with suppress(OSError), os.scandir(folder) as entries:  # no folder yet: nothing stored
         for entry in entries:
-            if entry.name.startswith("part-") and entry.name.endswith(".parquet"):
+            if is_part(entry.name):
                 with suppress(OSError):  # removed in this very moment
                     if entry.is_file():
                         listing[entry.name] = _stamp(entry.stat())
@@ -280,6 +278,18 @@ def _checksum(key: str, texts: Sequence[str], vectors: Float32, facts: str) -> s
     return digest.hexdigest()
 
 
+def part(key: str, texts: Sequence[str], vectors: Float32, facts: Mapping[str, str]) -> tuple[str, bytes]:
+    """Return the name and the bytes of a new part with vectors (n_texts, dimension). Raises ValueError as `write`."""
+    data = _part_bytes(key, texts, _checked(texts, vectors), facts)
+    # The name starts with the time, so names in order are parts in the order they were written.
+    return f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.parquet", data
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file name is that of a part that is whole."""
+    return name.startswith("part-") and name.endswith(".parquet")
+
+
 def _part_bytes(key: str, texts: Sequence[str], vectors: Float32, facts: Mapping[str, str]) -> bytes:
     """Return a part as the bytes of a Parquet file."""
     about = json.dumps(dict(facts), sort_keys=True)
@@ -303,7 +313,7 @@ def _part_bytes(key: str, texts: Sequence[str], vectors: Float32, facts: Mapping
     return data
 
 
-def _part_contents(data: bytes, key: str) -> tuple[tuple[str, ...], Float32, dict[str, str]]:
+def part_contents(data: bytes, key: str) -> tuple[tuple[str, ...], Float32, dict[str, str]]:
     """Return a part's texts, vectors (n, dimension) and facts; raise what shows that it cannot be trusted."""
     table = pq.ParquetFile(pa.BufferReader(data)).read()
     metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}

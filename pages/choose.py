@@ -23,8 +23,12 @@ frame = controls.figures_over_k(result, known)
 controls.recommend(frame, known)
 controls.watch_rest(view, measured, known)
 controls.show_figures(view, frame)
+sampled = controls.how_it_was_measured(view)
+if sampled:
+    st.caption(sampled)
 st.caption(
-    f"Every figure is exact over all {int(view.analysis.weights.sum()):,} films with genres, for k from {measured[0]} "
+    f"Every {'other ' if sampled else ''}figure is exact over all {int(view.analysis.weights.sum()):,} films with "
+    f"genres, for k from {measured[0]} "
     f"to {measured[-1]}. The larger point is the k of the sidebar; click a point to take its k. Silhouette, "
     "Calinski-Harabasz, Davies-Bouldin and inertia are measured in the encoder's space, coherence on the genres. "
     "Stability and seed agreement take seconds for each k, so their points come one after another."

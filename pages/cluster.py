@@ -4,7 +4,7 @@ import streamlit as st
 
 from core import cache, charts, controls
 
-SORTS = ("Most reviewed", "Most typical", "Most borderline")
+SORTS = {"Most reviewed": "reviews", "Most typical": "distance", "Most borderline": "margin"}
 STAND_OUTS = ("directors", "countries", "languages")
 
 view = controls.current()
@@ -27,6 +27,8 @@ controls.name_and_note(view, cluster)
 with st.container(horizontal=True):
     for name, value, help_text in controls.cluster_figures(row):
         st.metric(name, value, help=help_text, border=True, width="content")
+if sampled := controls.how_it_was_measured(view):
+    st.caption(sampled)
 
 above = st.container()
 
@@ -63,28 +65,26 @@ with right:
             "to see its films below."
         )
 
-films = controls.cluster_films(view, cluster, lists)
-st.markdown(controls.films_line(len(films), n_films))
-order = st.segmented_control("Order", SORTS, default=SORTS[0], required=True, key="order", bind="query-params")
-if order == SORTS[1]:
-    films = films.sort_values("distance", kind="stable", ignore_index=True)
-elif order == SORTS[2]:
-    films = films.sort_values("margin", kind="stable", ignore_index=True)
-if films.empty:
+line = st.empty()
+order = st.segmented_control(
+    "Order", list(SORTS), default="Most reviewed", required=True, key="order", bind="query-params"
+)
+page = controls.cluster_films(view, cluster, lists, SORTS.get(order, "reviews"))
+line.markdown(controls.films_line(page.n, n_films))
+if page.films.empty:
     st.info("No film has all of this. Take one of the choices away.", icon=":material/search_off:")
 else:
-    picked = controls.film_table(films, f"{len(films):,} films of cluster {row['label']}.", "cluster_films", pick=True)
+    alt = f"{len(page.films):,} films of cluster {row['label']}."
+    picked = controls.film_table(page.films, alt, "cluster_films", pick=True)
+    if page.cut:
+        st.info(page.cut, icon=":material/info:")
     st.caption(
         "Select a film to see why it is here. Margin tells how safely a film sits here: near 0 it might as well be in "
         "the runner-up cluster, higher is safer. Click a column's head to sort; search with the magnifying glass."
     )
     if picked is not None:
-        controls.show_reason(view, films.iloc[picked])
-    controls.downloads(
-        lambda: controls.listed_films(view, films),
-        f"genrescope-cluster-{cluster}",
-        controls.these(len(films), "film"),
-    )
+        controls.show_reason(view, page.films.iloc[picked])
+    controls.film_downloads(view, page, f"genrescope-cluster-{cluster}")
 
 st.subheader(f"Typical and borderline {unit}s")
 left, right = st.columns(2)

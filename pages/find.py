@@ -14,13 +14,13 @@ st.title("Find")
 controls.scope(view, needs_clusters=False)
 how, text = controls.search_box()
 without = view.analysis.counts.without_genres
-found, films = None, None
+found, page = None, None
 
 if not text:
     controls.show_examples(view)
 elif how == controls.WORDS:
-    films = controls.searched_films(view, text, only_without_genres=False)
-    st.markdown(controls.films_line(len(films), view.analysis.counts.movies))
+    page = controls.searched_films(view, text, only_without_genres=False)
+    st.markdown(controls.films_line(page.n, view.analysis.counts.movies))
 elif how == controls.LIKE:
     found = controls.film_found(view, text)
 else:
@@ -51,16 +51,19 @@ if found is not None:
         controls.found_lists(found, "Table of the nearest genre lists with cosine, films and cluster.")
         st.caption(f"{controls.what_a_cosine_means(view, found)} Select a row to see its films below.")
     st.subheader("Films")
-    films = controls.found_films(view, found)
-    st.markdown(f"**{controls.counted(len(films), 'film')}**, those of the nearest genre lists first.")
+    page = controls.found_films(view, found)
+    st.markdown(f"**{controls.counted(page.n, 'film')}**, those of the nearest genre lists first.")
 
-if films is not None:
-    if films.empty:
+if page is not None:
+    if page.films.empty:
         st.info("No film has this. Try fewer letters, or take choices away.", icon=":material/search_off:")
     else:
-        picked = controls.film_table(films, f"{len(films):,} films that were found.", "found_films", pick=True)
+        alt = f"{len(page.films):,} films that were found."
+        picked = controls.film_table(page.films, alt, "found_films", pick=True)
+        if page.cut:
+            st.info(page.cut, icon=":material/info:")
         if picked is not None:
-            controls.show_found_film(view, films.iloc[picked])
+            controls.show_found_film(view, page.films.iloc[picked])
         st.caption(
             "Films of one genre list are equally near, whatever they tell: among them the most reviewed come first. "
             "Select a film to open its cluster or to see films like it."
@@ -68,7 +71,7 @@ if films is not None:
             else "The words are looked for as they stand, in any case. Most reviewed first. Select a film to open its "
             "cluster or to see films like it."
         )
-        controls.downloads(lambda: films.drop(columns="list_id"), "genrescope-find", f"These {len(films):,} films")
+        controls.film_downloads(view, page, "genrescope-find")
 if without:
     st.caption(
         f"{controls.counted(without, 'film')} without genres cannot be found by meaning, only by words in title, "

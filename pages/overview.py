@@ -28,6 +28,8 @@ with st.container(horizontal=True):
     for name, value, help_text in controls.figures(view):
         st.metric(name, value, help=help_text, border=True, width="content")
 st.caption(controls.how_it_was_made(view))
+if sampled := controls.how_it_was_measured(view):
+    st.caption(sampled)
 
 layout = st.segmented_control(
     "Map layout",
@@ -51,7 +53,9 @@ controls.show_chart(
 controls.show_pick(view, "genre_map")
 n_drawn = min(len(lists), charts.MOST_MARKS)
 if n_drawn < len(lists):
-    st.caption(f"The map draws {n_drawn:,} of {len(lists):,} texts, drawn at random by their films. Figures count all.")
+    st.caption(
+        f"The map draws {n_drawn:,} of {len(lists):,} texts, drawn at random by their films. No figure depends on that."
+    )
 st.caption(
     f"A bubble is one {controls.unit(view.catalogue)}, and its area the number of films that have it. Bubbles close "
     "together mean similar "

@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,26 @@ def test_a_cluster_named_like_a_formula_is_neutralised(tmp_path: Path) -> None:
     catalogue.connection.close()
     assert "=cmd()" in rows["genre"].tolist()
     assert not [cell for row in cells(exports.csv_bytes(rows)) for cell in row if cell.startswith("=")]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_parts_make_the_same_file_as_one_table(tmp_path: Path, ending: str) -> None:
+    table = pa.table({"title": ["=1+1", "B", "C"], "genres": [["x", "y"], [], None], "year": [1, None, 3]})
+    parts = (table.slice(start, 1) for start in range(3))
+    exports.write_parts(parts, tmp_path / f"films{ending}")
+    written = (tmp_path / f"films{ending}").read_bytes()
+    assert exports.file_bytes([table.slice(0, 2), table.slice(2)], ending)
+    if ending == ".csv":
+        assert written == exports.csv_bytes(table) == exports.file_bytes(iter([table]), ending)
+    else:
+        assert pq.read_table(tmp_path / "films.parquet").to_pylist() == table.to_pylist()
+
+
+def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def parts() -> Iterator[pa.Table]:
+        yield pa.table({"a": [1]})
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        exports.write_parts(parts(), tmp_path / "films.parquet")
+    assert list(tmp_path.iterdir()) == []

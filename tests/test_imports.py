@@ -12,12 +12,12 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted(
     [*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").rglob("*.py"), ROOT / "streamlit_app.py"],
 )
-HEAVY = ("torch", "transformers", "sentence_transformers")
+HEAVY = ("torch", "transformers", "sentence_transformers", "ray")
 
 # Who in core may import a library at all; a name stands for a module and for what is inside a package.
 ONLY_IN = {
     "streamlit": ("core.cache", "core.controls"),
-    "duckdb": ("core.movies", "core.sources", "core.vectors"),
+    "duckdb": ("core.bulk", "core.movies", "core.sources", "core.vectors"),
     "altair": ("core.charts",),
     "sklearn": ("core.clustering", "core.diagnostics", "core.embeddings"),
     "torch": ("core.embeddings", "core.devices"),
@@ -25,6 +25,7 @@ ONLY_IN = {
     "huggingface_hub": ("core.checkpoints",),
     "vl_convert": ("core.drawing",),
     "jinja2": ("core.report",),
+    "ray": ("core.ray_engine",),
     "sentence_transformers": (),
     "pages": (),
 }
@@ -133,6 +134,8 @@ def test_the_rules_speak_of_what_is_there() -> None:
         ("core.devices", "import importlib\nimportlib.import_module('torch')"),
         ("core.clustering", "def f():\n    __import__('torch')"),
         ("core.encoders", "from sentence_transformers import SentenceTransformer"),
+        ("core.ray_engine", "import ray"),
+        ("core.worker", "def f():\n    import ray"),
         ("core.movies", "import streamlit as st"),
         ("core.charts.overview", "def f():\n    from streamlit import cache_data"),
         ("core.analysis", "from core import cache"),
@@ -169,6 +172,7 @@ def test_a_wrong_import_is_found(module: str, source: str) -> None:
     [
         ("core.embeddings", "def f():\n    import torch\n    from transformers import AutoModel"),
         ("core.devices", "def f():\n    if True:\n        import torch"),
+        ("core.ray_engine", "def f():\n    import ray"),
         ("core.vectors", "import duckdb\nimport pyarrow.parquet as pq"),
         ("core.diagnostics", "from sklearn.metrics import silhouette_score"),
         ("core.charts.anything", "import altair as alt\nfrom core.charts.figure import Figure"),

@@ -70,7 +70,7 @@ def test_cluster_writes_a_row_a_film_in_input_order(
     assert said["inertia"] == pytest.approx(expected.clustering.inertia, rel=1e-12)
     assert said["silhouette"] == pytest.approx(expected.silhouette.overall, abs=1e-12)
     assert said["coherence"] == pytest.approx(expected.coherence.overall, abs=1e-12)
-    assert said["seconds"].keys() == {"load", "embed", "cluster", "total"}
+    assert said["seconds"].keys() == {"load", "embed", "cluster", "write", "total"}
     assert [each["movies"] for each in said["clusters"]] == expected.clustering.sizes.tolist()
 
 

@@ -31,7 +31,7 @@ from core.controls.choice import (
 from core.controls.contrasts import contrast_films, contrast_table
 from core.controls.encoding import describe
 from core.controls.ending import stop
-from core.controls.files import downloads, listed_films, take_with_you
+from core.controls.files import downloads, film_downloads, take_with_you
 from core.controls.find import (
     LIKE,
     MEANING,
@@ -96,6 +96,7 @@ from core.controls.tables import (
     film_table,
     films_line,
     how_it_was_made,
+    how_it_was_measured,
     list_table,
     overview_columns,
     spread_table,
@@ -134,6 +135,7 @@ __all__ = [
     "explained_trouble",
     "figures",
     "figures_over_k",
+    "film_downloads",
     "film_filters",
     "film_found",
     "film_table",
@@ -144,12 +146,12 @@ __all__ = [
     "genre_picked",
     "hardware_line",
     "how_it_was_made",
+    "how_it_was_measured",
     "label",
     "labels_with_stability",
     "lifespan",
     "link_to_cluster",
     "list_table",
-    "listed_films",
     "look_ahead",
     "measure_sensitivity",
     "measure_stability",

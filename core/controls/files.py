@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -17,7 +17,8 @@ from core import cache, charts, drawing, exports, recipes, report
 from core.controls import stability
 from core.controls.frame import View
 from core.controls.names import tables
-from core.controls.words import counted, plain
+from core.controls.picks import FilmPage
+from core.controls.words import counted, plain, these
 from core.drawing import DrawingError
 from core.movies import CatalogueError
 
@@ -37,14 +38,25 @@ GENRES = (
 FETCH_SECONDS = 3.0  # what the browser gets to fetch a file
 WHAT = ("Films", "Clusters", "Genres by cluster", "Map", "Report")
 
+# A download is made in the memory of this process, for everyone who asks: so many films take some 100 MB as CSV.
+DOWNLOAD_FILMS = 100_000
+DOWNLOAD_ROWS = 500_000
+
 Make = Callable[[], bytes]
 
 
-def all_films(view: View) -> pa.Table:
-    """Return every film under the filters with what the clustering says of it, in input order."""
+def all_films(view: View) -> Iterator[pa.Table]:
+    """Yield the films under the filters with what the clustering says of them, in input order, part after part.
+
+    They are DOWNLOAD_ROWS at most.
+    """
     xy = cache.documents(view.catalogue, view.settings).xy
-    rows = view.catalogue.rows(view.settings.filters)
-    return exports.clustered_films(rows, view.analysis, xy, stability.numbers(view))
+    left = DOWNLOAD_ROWS
+    for films in view.catalogue.slices(view.settings.filters):
+        yield exports.clustered_films(films.slice(0, left), view.analysis, xy, stability.numbers(view))
+        left -= len(films)
+        if left <= 0:
+            return
 
 
 def listed_films(view: View, films: pd.DataFrame) -> pd.DataFrame:
@@ -85,6 +97,11 @@ def take_with_you(view: View, layout: str) -> None:
             f"{counted(films, 'film')} under the filters with cluster, place on the map, silhouette, margin and "
             f"runner-up; empty for {without:,} without genres."
         )
+        if films > DOWNLOAD_ROWS:
+            words = (
+                f"The first {DOWNLOAD_ROWS:,} of {words} They are in the order of the catalogue; "
+                "`python -m core cluster` writes a catalogue of any size to a file."
+            )
         downloads(lambda: all_films(view), "genrescope-films", "Films", words)
 
 
@@ -118,15 +135,25 @@ def _report(view: View, layout: str) -> bytes:
     return report.html(found, recipes.write(recipe), date.today()).encode()
 
 
-def downloads(frame: Callable[[], pd.DataFrame | pa.Table], name: str, what: str, words: str = "") -> None:
-    """Draw two buttons that hand out a frame as CSV and as Parquet; words tell what is in it."""
-    makers: dict[str, Make] = {
-        "csv": lambda: exports.csv_bytes(frame()),
-        "parquet": lambda: exports.parquet_bytes(frame()),
-    }
+def film_downloads(view: View, page: FilmPage, name: str) -> None:
+    """Draw the downloads of a page's films: all of them, or the first DOWNLOAD_FILMS."""
+    n = min(page.n, DOWNLOAD_FILMS)
+    what = these(n, "film") if n == page.n else f"The first {n:,} of these films"
+    downloads(lambda: listed_films(view, page.films if len(page.films) == n else page.read(n)), name, what)
+
+
+def downloads(
+    frame: Callable[[], pd.DataFrame | pa.Table | Iterator[pa.Table]], name: str, what: str, words: str = ""
+) -> None:
+    """Draw two buttons that hand out a frame, or its parts, as CSV and as Parquet; words tell what is in it."""
+
+    def make(kind: str) -> bytes:
+        found = frame()
+        return exports.file_bytes([found] if isinstance(found, pd.DataFrame | pa.Table) else found, f".{kind}")
+
     with st.container(horizontal=True):
-        for kind, make in makers.items():
-            _button(kind, make, name, what)
+        for kind in ("csv", "parquet"):
+            _button(kind, partial(make, kind), name, what)
     st.caption(f"{words} {FORMULAS}".strip())
 
 

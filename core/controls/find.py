@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -11,7 +12,16 @@ from core import cache, charts, encoders, search
 from core.checkpoints import megabytes
 from core.controls.frame import View, visitor
 from core.controls.names import tables
-from core.controls.picks import link_to_cluster, remember_pick, row_picked, show_chart, show_pick, with_clusters
+from core.controls.picks import (
+    FilmPage,
+    film_page,
+    link_to_cluster,
+    remember_pick,
+    row_picked,
+    show_chart,
+    show_pick,
+    with_clusters,
+)
 from core.controls.words import counted, plain
 from core.search import MAX_QUERY, Place
 from core.worker import Progress
@@ -312,7 +322,7 @@ def found_lists(found: Found, alt: str) -> None:
     )
 
 
-def found_films(view: View, found: Found) -> pd.DataFrame:
+def found_films(view: View, found: Found) -> FilmPage:
     """Draw the choice of one of the nearest lists, in the URL as `near`, and return its films, or those of all.
 
     The nearest list's come first; of equally near films the most reviewed one. For a film, those with the same list
@@ -327,19 +337,26 @@ def found_films(view: View, found: Found) -> pd.DataFrame:
         placeholder=f"Any of the {counted(len(found.near), 'nearest list')}",
     )
     near = found.near if chosen is None else found.near[found.near["genre_list"] == chosen]
-    films = view.catalogue.films(list_ids=near["list_id"].tolist(), filters=view.settings.filters)
+    ids, filters, film = near["list_id"].tolist(), view.settings.filters, found.film
     extra = [column for column in ("cosine", "why") if column in near]
-    films = films.merge(near[["list_id", *extra]], on="list_id", how="left")
-    films = with_clusters(view, films)
-    for column in reversed(extra):
-        films.insert(4, column, films.pop(column))
-    if found.film is not None:
-        films = films[films["movie_id"] != found.film["movie_id"]]
-        films = films.assign(other=films["list_id"] != found.film["list_id"])
-        films = films.sort_values(["other", "cosine"], ascending=[True, False], kind="stable").drop(columns="other")
-    else:
-        films = films.sort_values("cosine", ascending=False, kind="stable")
-    return films.reset_index(drop=True)
+    places = np.full(len(view.catalogue.texts), np.nan)
+    places[ids] = -near["cosine"].to_numpy()
+    if film is not None and not pd.isna(film["list_id"]):
+        places[int(film["list_id"])] = -2  # before all cosines
+    itself = 0 if film is None else int(film["list_id"] in ids)
+
+    def read(limit: int | None) -> pd.DataFrame:
+        some = None if limit is None else limit + itself
+        films = view.catalogue.films(list_ids=ids, filters=filters, places=places, limit=some)
+        if film is not None:
+            films = films[films["movie_id"] != film["movie_id"]].head(limit)
+        films = films.merge(near[["list_id", *extra]], on="list_id", how="left")
+        films = with_clusters(view, films)
+        for column in reversed(extra):
+            films.insert(4, column, films.pop(column))
+        return films.reset_index(drop=True)
+
+    return film_page(read, view.catalogue.n_films(list_ids=ids, filters=filters) - itself)
 
 
 def show_found_film(view: View, film: pd.Series) -> None:

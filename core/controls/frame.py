@@ -350,6 +350,9 @@ def scope(view: View, needs_clusters: bool = True) -> None:
         what = "name no genre" if view.catalogue.text == GENRES else "have no such text"
         line += f"; {counts.without_genres:,} of them {what} and are in no cluster"
     st.markdown(line + ".")
+    if view.catalogue.left_out:
+        columns = plain(", ".join(view.catalogue.left_out))
+        st.caption(f"Not loaded, as this catalogue is so large: {columns}. No search looks into them.")
     if notice:
         st.warning(notice, icon=":material/info:")
     show_verdict(view)

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +16,29 @@ from core.controls.frame import PAGES, View
 from core.controls.words import plain, unit
 
 MOST_CHOICES = 2_000  # texts that are offered in a list: those with most films
+
+# A table of so many films is sent whole; of more, the first ones: millions would end the browser, and this process.
+WHOLE_TABLE = 20_000
+FIRST_FILMS = 1_000
+
+
+@dataclass(frozen=True, eq=False)
+class FilmPage:
+    """Films to be shown of the `n` there are, all or the first of them; `read` gives the first so many, None all."""
+
+    films: pd.DataFrame
+    n: int
+    read: Callable[[int | None], pd.DataFrame]
+
+    @property
+    def cut(self) -> str:
+        """Say that not all films are listed, if so."""
+        if len(self.films) == self.n:
+            return ""
+        return (
+            f"Listed are the first {len(self.films):,} of {self.n:,} films in this order, and the table sorts and "
+            "searches these only. Narrow them down above, or download more of them."
+        )
 
 
 def show_chart(figure: Figure, key: str, on_select: Callable[[], None], alt: str) -> None:
@@ -210,28 +235,47 @@ def year_shares(view: View, cluster: int) -> pd.DataFrame:
     return cache.year_shares(view.catalogue, view.settings, cluster, tuple(st.session_state.get("with") or ()))
 
 
-def cluster_films(view: View, cluster: int, lists: pd.DataFrame) -> pd.DataFrame:
-    """Return the cluster's films that the choices leave, with distance, margin and runner-up of their genre list."""
-    state = st.session_state
+def cluster_films(view: View, cluster: int, lists: pd.DataFrame, order: str = "reviews") -> FilmPage:
+    """Return the cluster's films that the choices leave, with distance, margin and runner-up of their genre list.
+
+    The order is "reviews", "distance" or "margin".
+    """
+    state, found = st.session_state, view.analysis.clustering
     chosen = lists[lists["text"] == state["list"]] if state["list"] else None
-    films = view.catalogue.films(
-        view.analysis.clustering.labels,
-        cluster=cluster,
-        genres=state["with"],
-        list_ids=None if chosen is None else chosen["list_id"].tolist(),
-        years=(state["year"], state["year"]) if state["year"] else None,
-        search=state["find"] or "",
-        filters=view.settings.filters,
-    )
-    return films.merge(lists[["list_id", "distance", "margin", "runner_up"]], on="list_id", how="left")
+    narrowed: dict[str, Any] = {
+        "cluster": cluster,
+        "genres": state["with"],
+        "list_ids": None if chosen is None else chosen["list_id"].tolist(),
+        "years": (state["year"], state["year"]) if state["year"] else None,
+        "search": state["find"] or "",
+        "filters": view.settings.filters,
+    }
+    places = {"distance": found.distance, "margin": found.margin}.get(order)
+
+    def read(limit: int | None) -> pd.DataFrame:
+        films = view.catalogue.films(found.labels, **narrowed, places=places, limit=limit)
+        return films.merge(lists[["list_id", "distance", "margin", "runner_up"]], on="list_id", how="left")
+
+    return film_page(read, view.catalogue.n_films(found.labels, **narrowed))
 
 
-def searched_films(view: View, search: str | None, only_without_genres: bool) -> pd.DataFrame:
+def searched_films(view: View, search: str | None, only_without_genres: bool) -> FilmPage:
     """Return the films under the filters that match a text, with their cluster, if they have one."""
-    films = view.catalogue.films(search=search or "", filters=view.settings.filters)
-    if only_without_genres:
-        films = films[films["list_id"].isna()]
-    return with_clusters(view, films).reset_index(drop=True)
+    narrowed: dict[str, Any] = {
+        "search": search or "",
+        "without_genres": only_without_genres,
+        "filters": view.settings.filters,
+    }
+
+    def read(limit: int | None) -> pd.DataFrame:
+        return with_clusters(view, view.catalogue.films(**narrowed, limit=limit)).reset_index(drop=True)
+
+    return film_page(read, view.catalogue.n_films(**narrowed))
+
+
+def film_page(read: Callable[[int | None], pd.DataFrame], n: int) -> FilmPage:
+    """Return the n films that `read` gives, or the first of them where they are too many for a table."""
+    return FilmPage(read(None if n <= WHOLE_TABLE else FIRST_FILMS), n, read)
 
 
 def with_clusters(view: View, films: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import cache, encoders
+from core import cache, encoders, minibatch
 from core.controls import stability
 from core.controls.frame import View
 from core.controls.picks import row_picked
@@ -62,14 +62,14 @@ def figures(view: View) -> list[tuple[str, str, str]]:
         (
             "Silhouette",
             _figure(found.silhouette.overall),
-            "From -1 to 1: how much nearer films are to their own cluster than to the next one. Exact, over all "
-            "films, in the encoder's own space; not to be compared between encoders.",
+            "From -1 to 1: how much nearer films are to their own cluster than to the next one. "
+            f"{found.silhouette.basis}, in the encoder's own space; not to be compared between encoders.",
         ),
         (
             "Coherence",
             _figure(found.coherence.overall),
-            "From 0 to 1: how much of their genres two films of the same cluster share on average (Jaccard). It "
-            "needs no vectors, so encoders can be compared by it.",
+            "From 0 to 1: how much of their genres two films of the same cluster share on average (Jaccard). "
+            f"{found.coherence.basis}. It needs no vectors, so encoders can be compared by it.",
         ),
         (
             "Seed agreement",
@@ -103,6 +103,20 @@ def cluster_figures(row: pd.Series) -> list[tuple[str, str, str]]:
             f"Half of the {int(row['n_year']):,} films that have a year are later.",
         ),
     ]
+
+
+def how_it_was_measured(view: View) -> str:
+    """Say which figures are those of a sample, empty where all are exact."""
+    score, n_lists = view.analysis.silhouette, view.analysis.n_lists
+    if score.sampled is None:
+        return ""
+    how = " K-means took mini-batches." if minibatch.wanted(n_lists) else ""
+    return (
+        f"There are {n_lists:,} {unit(view.catalogue)}s, too many to hold each against all: silhouette "
+        f"({score.precision}) and coherence ({view.analysis.coherence.precision}) are those of a sample of "
+        f"{score.sampled:,} films. A cluster's own figures rest on its part of them, and are not defined where that is "
+        f"too small.{how}"
+    )
 
 
 def _figure(value: float) -> str:

@@ -50,11 +50,17 @@ TRIMMED = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a source had: the known columns, columns of free text, and what is to be told of it."""
+    """What a source had: the known columns, columns of free text, and what is to be told of it.
+
+    left_out: columns that a very large file has and that were not read; file: where its films are to be read again, if
+    only their genre lists are in memory. See `core.bulk`.
+    """
 
     columns: frozenset[str]
     texts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    file: Path | None = None
 
 
 def fingerprint(path: Path) -> str:
@@ -257,8 +263,10 @@ def _value(name: str, found: Mapping[str, tuple[str, str]]) -> str:
     """Return the SQL of a number or date of theirs as text, NULL where the cell is empty or a NaN of numpy."""
     column, theirs = _identifier(found[name][0]), found[name][1]
     text = f"nullif(trim(CAST({column} AS VARCHAR), {BLANKS}), '')"
-    # Not nullif(text, 'nan'): Parquet's statistics leave NaN out, and DuckDB concludes from them that no text is 'nan'.
-    return f"CASE WHEN NOT isnan({column}) THEN {text} END" if theirs in ("FLOAT", "DOUBLE") else text
+    # Not isnan, nor nullif(text, 'nan'): Parquet's statistics leave NaN out, and DuckDB concludes from them that there
+    # is none. A NaN less itself is not 0.
+    known = f"{column} - {column} = 0 OR isinf({column})"
+    return f"CASE WHEN {known} THEN {text} END" if theirs in ("FLOAT", "DOUBLE") else text
 
 
 def _expression(name: str, found: Mapping[str, tuple[str, str]]) -> str:

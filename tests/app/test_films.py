@@ -117,8 +117,9 @@ def test_from_a_link_and_with_filters(films: list[Film], offered: dict[str, tupl
     assert Visit("films", {"search": "x" * 100_000}).at.text_input(key="search").value == "x" * 200
 
 
-def test_very_many_films(elsewhere: Callable[..., None], tmp_path: Path) -> None:
-    """A table this long is asked to be lazy; that only a part of it travels cannot be seen here: AppTest sends all."""
+def test_very_many_films(
+    elsewhere: Callable[..., None], tmp_path: Path, offered: dict[str, tuple[str, Callable[[], bytes]]]
+) -> None:
     n = 30_000
     films = {
         "movie_id": [f"m{i}" for i in range(n)],
@@ -129,6 +130,14 @@ def test_very_many_films(elsewhere: Callable[..., None], tmp_path: Path) -> None
     elsewhere(movies=tmp_path / "films.parquet")
     visit = Visit("films", {"encoder": BASELINE})
     assert "**30,000 of 30,000 films**" in visit.lines
-    assert shown(visit) == films["movie_id"]
+    assert shown(visit) == films["movie_id"][:1000]
+    (cut,) = (info.value for info in visit.at.info)
+    assert cut.startswith("Listed are the first 1,000 of 30,000 films")
+    label, make = offered["genrescope-search.parquet"]
+    assert label == "These 30,000 films as Parquet"
+    assert pq.read_table(io.BytesIO(make()))["movie_id"].to_pylist() == films["movie_id"]
     visit.at.text_input(key="search").set_value("film 2999")
     assert shown(visit.run()) == [f"m{i}" for i in (2999, *range(29990, 30000))]
+    assert [info.value for info in visit.at.info] == []
+    visit.at.text_input(key="search").set_value("film 1")
+    assert len(shown(visit.run())) == 11_111
