@@ -75,6 +75,8 @@ def test_the_same_as_a_plain_reading(
         assert (other.genre_lists, other.n_movies, other.fingerprint) == (plain.genre_lists, n, plain.fingerprint)
         assert other.weights().tolist() == plain.weights().tolist()
         assert other.counts() == plain.counts()
+        assert other.ids().to_pylist() == plain.ids().to_pylist()
+        assert other.text_choices == ("genres",)
         assert whole(other).to_pylist() == plain.rows().to_pylist()
     assert whole(plain).to_pylist() == plain.rows().to_pylist()
     assert large.films().equals(plain.films())
