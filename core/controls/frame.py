@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core import cache, encoders
 from core.analysis import Analysis
@@ -14,7 +15,7 @@ from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
 from core.controls import names, own
 from core.controls.encoding import wait_for_vectors
 from core.controls.ending import stop
-from core.controls.recipes import link_opened, open_recipe, show_verdict, take_link
+from core.controls.recipes import FILTER_WIDGETS, link_opened, open_recipe, show_verdict, take_link
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
@@ -25,6 +26,7 @@ from core.stability import Stability
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 LOOKS = PAGES.parent / ".streamlit"
 GENRE_MODES: tuple[GenreMode, ...] = ("any", "all", "none")
+SHARED = ("encoder", "text", "k", "seed", "standardize", "dtype", *FILTER_WIDGETS.values(), "years", "genres")
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ def explained_trouble() -> Iterator[None]:
 def sidebar(catalogue: Catalogue) -> Settings:
     """Draw the sidebar and return its settings; they are kept for the page and in the URL."""
     options, known = cache.options(catalogue), _known_encoders()
+    _carry_over(catalogue)
     link = link_opened()
     with st.sidebar:
         _catalogue_in_use(catalogue)
@@ -238,8 +241,34 @@ def sidebar(catalogue: Catalogue) -> Settings:
         open_recipe(catalogue, known)
     settings = _checked(catalogue, filters, known)
     st.session_state["settings"] = settings
+    st.session_state["shared"] = (
+        catalogue.key,
+        _page(),
+        {key: st.session_state[key] for key in SHARED if key in st.session_state},
+    )
     take_link(link, settings)
     return settings
+
+
+def _carry_over(catalogue: Catalogue) -> None:
+    """Keep the sidebar's settings, in the URL too, on a change of page.
+
+    A browser that has not drawn a widget yet (its script is still on the way) drops the widget's parameter when a
+    link to another page is followed (Streamlit 1.67.0). Back and Forward bring their own settings.
+    """
+    of, page, values = st.session_state.get("shared", (None, None, {}))
+    context = get_script_run_ctx()
+    if of != catalogue.key or page == _page() or (context is not None and context.is_history_navigation):
+        return
+    for key, value in values.items():
+        if key not in st.query_params:
+            st.session_state[key] = st.session_state.get(key, value)
+
+
+def _page() -> str | None:
+    """Return what tells this run's page from others."""
+    context = get_script_run_ctx()
+    return context.page_script_hash if context is not None else None
 
 
 def _catalogue_in_use(catalogue: Catalogue) -> None:

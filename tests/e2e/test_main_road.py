@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from core import analysis, encoders
 from core.clustering import Space
@@ -153,6 +153,48 @@ def test_link_opened_elsewhere_keeps_its_settings_on_every_page(
         assert not cold.errors()
     finally:
         fresh.close()
+
+
+@pytest.mark.parametrize("late", ["Multiselect", "NumberInput", "ButtonGroup", "(Multiselect|NumberInput|ButtonGroup)"])
+def test_settings_outlive_a_page_left_before_all_of_it_was_drawn(page: Page, server: Server, late: str) -> None:
+    """A slow line: widgets whose scripts are still on the way when a link is followed keep their settings."""
+    wanted = {"k": ["6"], "seed": ["3"], "genres": ["Drama"], "match": ["all"], "reviews": ["5"]}
+    held: list[Route] = []
+    page.route(re.compile(rf"/static/js/{late}\."), lambda route: held.append(route))
+    page.goto(f"{server.url}/films?{urllib.parse.urlencode(wanted, doseq=True)}")
+    expect(page.get_by_role("heading", name="Films", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Number of clusters (k)")).to_be_visible()
+    settle(page)
+    assert held, "no script was held back: they have other names now"
+    page.get_by_role("link", name="Encoders", exact=True).click()
+    expect(page.get_by_role("heading", name="Encoders", exact=True)).to_be_visible()
+    settle(page)
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("spinbutton", name="Seed")).to_have_value("3")
+    expect(page.get_by_role("radio", name="all", exact=True)).to_be_checked()
+    settle(page)
+    assert parameters(page) == wanted
+
+
+def test_back_brings_the_settings_of_then(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/films")
+    expect(page.get_by_role("heading", name="Films", exact=True)).to_be_visible(timeout=60_000)
+    settle(page)
+    page.get_by_role("link", name="Encoders", exact=True).click()
+    expect(page.get_by_role("heading", name="Encoders", exact=True)).to_be_visible()
+    settle(page)
+    before = page.locator("[data-testid=stSlider] input").first.input_value()
+    move_k(page, 3)
+    expect(page).to_have_url(re.compile(r"[?]k=\d+$"))
+    settle(page)
+    while "/encoders" in page.url:
+        page.go_back()
+        settle(page)
+    expect(page.get_by_role("heading", name="Films", exact=True)).to_be_visible()
+    settle(page)
+    assert parameters(page) == {}
+    assert page.locator("[data-testid=stSlider] input").first.input_value() == before
 
 
 @pytest.mark.parametrize("path", ["/", "/cluster", "/films"])
