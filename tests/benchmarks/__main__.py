@@ -1,6 +1,6 @@
 """Measure what the app promises, side by side with a plain page in the same run, and write docs/benchmarks.md.
 
-`python -m tests.benchmarks` measures everything, `python -m tests.benchmarks app` (clustering, encoders, scale) one.
+`python -m tests.benchmarks` measures everything, `python -m tests.benchmarks app` (or another of PARTS) one.
 
 A shared machine is sometimes twice as slow as at other times. So each time is held against the same gesture on a
 bare Streamlit page (one slider, one number) in the same browser, alternating, and both are written down.
@@ -194,11 +194,18 @@ def scale() -> tuple[str, bool]:
     return scale.section()
 
 
+def load() -> tuple[str, bool]:
+    from tests.benchmarks import load
+
+    return load.section()
+
+
 PARTS: dict[str, tuple[str, Callable[[], tuple[str, bool]]]] = {
     "app": ("The app", app),
     "clustering": ("Clustering, against scikit-learn", clustering),
     "encoders": ("Encoders at their real size", at_real_size),
     "scale": ("What scale costs", scale),
+    "load": ("Fifty visitors", load),
 }
 
 
