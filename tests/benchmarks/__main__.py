@@ -194,6 +194,18 @@ def scale() -> tuple[str, bool]:
     return scale.section()
 
 
+def encoding() -> tuple[str, bool]:
+    from tests.benchmarks import encoding  # torch and sentence-transformers
+
+    return encoding.section()
+
+
+def imports() -> tuple[str, bool]:
+    from tests.benchmarks import imports
+
+    return imports.section()
+
+
 def load() -> tuple[str, bool]:
     from tests.benchmarks import load
 
@@ -203,8 +215,10 @@ def load() -> tuple[str, bool]:
 PARTS: dict[str, tuple[str, Callable[[], tuple[str, bool]]]] = {
     "app": ("The app", app),
     "clustering": ("Clustering, against scikit-learn", clustering),
+    "encoding": ("Encoding, against the demo and sentence-transformers", encoding),
     "encoders": ("Encoders at their real size", at_real_size),
     "scale": ("What scale costs", scale),
+    "imports": ("What is imported before the first page", imports),
     "load": ("Fifty visitors", load),
 }
 
