@@ -9,12 +9,13 @@ one lets all others go before, also between its own steps.
 import logging
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-log = logging.getLogger(__name__)
+from core import log
 
 OnProgress = Callable[[int, int], None]
 ShouldStop = Callable[[], bool]
@@ -42,6 +43,8 @@ class _Wish:
     task: Task = field(default_factory=lambda: Task("waiting"))
     owners: set[Hashable] = field(default_factory=set)
     finished: float = 0.0
+    job: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    asked: float = field(default_factory=time.monotonic)
 
 
 class Background:
@@ -70,6 +73,7 @@ class Background:
                 wish = None
             if wish is None:
                 wish = self._wishes[key] = _Wish(work, minor)
+                log.event("task_asked", task=_kind(key), job=wish.job)
             self._wishes.move_to_end(key)
             wish.owners.add(owner)
             self._forget()
@@ -157,11 +161,29 @@ class Background:
             with self._changed:
                 return self._wishes.get(key) is not wish
 
+        started = time.monotonic()
+        why: dict[str, str] = {}
         try:
             result = wish.work(on_progress, should_stop)
             task = replace(wish.task, state="done", result=result)
-        except Exception:  # the thread outlives whatever a task comes to
-            log.exception("Work in the background failed.")
+        except Exception as error:  # the thread outlives whatever a task comes to
+            why = {"error": type(error).__name__, "where": log.places(error)}
             task = replace(wish.task, state="failed")
+        log.event(
+            "task_ended",
+            level=logging.WARNING if task.state == "failed" else logging.INFO,
+            task=_kind(key),
+            job=wish.job,
+            state="stopped" if task.state == "done" and should_stop() else task.state,
+            steps=task.done,
+            waited=started - wish.asked,
+            seconds=time.monotonic() - started,
+            **why,
+        )
         with self._changed:
             wish.task, wish.finished = task, time.monotonic()
+
+
+def _kind(key: Hashable) -> str:
+    """Return the kind of a task: the first part of its key where that is a word, as it is for all of the app's."""
+    return key[0] if isinstance(key, tuple) and key and isinstance(key[0], str) else "task"

@@ -8,6 +8,7 @@ import atexit
 import dataclasses
 import functools
 import importlib
+import logging
 import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -32,6 +33,7 @@ from core import (
     explain,
     health,
     inventory,
+    log,
     movies,
     reasons,
     recipes,
@@ -63,6 +65,20 @@ from core.worker import Progress, Worker
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+_NO_RUNTIME = "No runtime found, using MemoryCacheStorageManager"
+
+
+def _is_no_news(record: logging.LogRecord) -> bool:
+    """Let pass what a logger says, without the one warning that is expected while this module is imported."""
+    return record.getMessage() != _NO_RUNTIME
+
+
+# `st.cache_data` asks for a storage when it decorates, only to check its parameters. The server reads streamlit_app.py
+# to find `app` in it, and so this module, before it has a runtime, and would be warned once for each function below.
+# Storages are made at the first call, when there is a runtime; a warning then would be news, and is let through.
+_decorating = logging.getLogger("streamlit.runtime.caching.cache_data_api")
+_decorating.addFilter(_is_no_news)
 
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
@@ -118,7 +134,10 @@ def server_catalogue() -> Catalogue:
 def _catalogue(path: Path | None, query: str | None, stamp: tuple[tuple[int, int], ...]) -> Catalogue:
     # The charts need Altair, a quarter of a second to import: time enough while DuckDB reads the films.
     threading.Thread(target=importlib.import_module, args=("altair",), daemon=True).start()
-    return movies.open_catalogue(path, query=query)
+    with log.timed("catalogue_opened") as told:
+        found = movies.open_catalogue(path, query=query)
+        told |= {"films": found.n_movies, "documents": len(found.texts), "fingerprint": found.fingerprint[:12]}
+    return found
 
 
 def uploads_are_on() -> bool:
@@ -271,7 +290,9 @@ def _space_settings(settings: Settings) -> Settings:
     show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder",
 )
 def _tsne(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatArray:
-    return _frozen(clustering.tsne(documents(_catalogue, settings)))
+    space = documents(_catalogue, settings)
+    with log.timed("mapped", encoder=settings.encoder, documents=len(space.vectors)):
+        return _frozen(clustering.tsne(space))
 
 
 def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
@@ -294,11 +315,12 @@ def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> An
     space = documents(_catalogue, settings)
     few = len(space.vectors) <= MAX_DISTANCES
     distances = _distances(_catalogue, fingerprint, _space_settings(settings)) if few else None
-    return _frozen(
-        analysis_module.analyse(
-            _catalogue, space, settings.n_clusters, settings.random_state, settings.filters, distances
+    with log.timed("analysed", encoder=settings.encoder, k=settings.n_clusters, documents=len(space.vectors)):
+        return _frozen(
+            analysis_module.analyse(
+                _catalogue, space, settings.n_clusters, settings.random_state, settings.filters, distances
+            )
         )
-    )
 
 
 @_of_films(st.cache_resource, max_entries=2, show_spinner=False)
@@ -771,3 +793,6 @@ def _frozen(value: T) -> T:
         elif dataclasses.is_dataclass(field):
             _frozen(field)
     return value
+
+
+_decorating.removeFilter(_is_no_news)

@@ -147,3 +147,29 @@ def _cached(path: Path, name: str) -> int:
         return next(int(line.split()[1]) for line in path.read_text().splitlines() if line.split()[0] == name)
     except (OSError, StopIteration, ValueError, IndexError):
         return 0
+
+
+def resident_memory(pid: int | None = None) -> int | None:
+    """Return the bytes of memory that a process holds now, this one's by default; None where nothing tells (macOS)."""
+    try:
+        lines = Path(f"/proc/{pid or os.getpid()}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def memory_limit() -> tuple[int, Literal["machine", "container"]] | None:
+    """Return the bytes of memory there are for all processes together, and who sets that limit; None if unknown."""
+    try:
+        lines = MEMORY_INFO.read_text().splitlines()
+        machine = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            most = int((CGROUP / name).read_text())
+        except (OSError, ValueError):  # not this version, or "max": no limit
+            continue
+        if most < machine:
+            return most, "container"
+    return machine, "machine"

@@ -108,7 +108,8 @@ def _drawn(figures: Sequence["Figure"], paper: Paper, subtitle: str | None, png_
         raise DrawingError(f"The chart was not drawn within {SECONDS:.0f} seconds. Narrow the filters.") from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.decode(errors="replace")
-        log.error("A chart could not be drawn: %s", said)
+        # The last line names the error; those before may quote the chart, and so a film.
+        log.error("A chart could not be drawn: exit status %d, %s.", error.returncode, _kind_of_error(said))
         if "No module named 'vl_convert'" in said:
             raise DrawingError("Charts cannot be drawn, as vl-convert-python is not installed.") from error
         raise DrawingError("The chart could not be drawn. Try again; the tables say the same.") from error
@@ -117,6 +118,13 @@ def _drawn(figures: Sequence["Figure"], paper: Paper, subtitle: str | None, png_
     finally:
         _one_at_a_time.release()
     return images
+
+
+def _kind_of_error(said: str) -> str:
+    """Return the kind of error that a child died of, without its words."""
+    last = (said.strip().splitlines() or [""])[-1]
+    found = re.match(r"[A-Za-z_.]+(?=:|$)", last)
+    return found[0] if found else "no Python error"
 
 
 def _chart(figure: "Figure", subtitle: str | None) -> dict[str, Any]:

@@ -182,6 +182,15 @@ class VectorStore:
         texts = sum(count for _, count in used)
         return {**used[-1][0], "seconds": f"{seconds:.3f}", "texts": str(texts)}
 
+    def size(self) -> tuple[int, int]:
+        """Return how many parts the folder has, of all keys, and their bytes on the disk; what is in memory is not."""
+        try:
+            folders = [folder for folder in self.root.iterdir() if folder.is_dir()]
+        except OSError:  # no folder yet: nothing stored
+            return 0, 0
+        sizes = [size for folder in folders for size, _, _ in _listing(folder).values()]
+        return len(sizes), sum(sizes)
+
     def damaged(self, key: str) -> list[str]:
         """Return the file names of the key's parts that are skipped, sorted."""
         with self._lock:

@@ -33,6 +33,7 @@ from core import devices, embeddings, encoders
 from core.checkpoints import OnBytes
 from core.devices import Device
 from core.encoders import DTYPES, Dtype, Encoder, EncoderError, WantedDtype
+from core.log import SETTING, Fact, event, set_up
 from core.vectors import Float32, VectorStore
 
 State = Literal["queued", "fetching", "loading", "encoding", "done", "cancelled", "failed"]
@@ -261,6 +262,10 @@ class _Job:
     owner: str = ""
     sent_to: _Child | None = None
     loading_since: float = 0.0
+    fetching_since: float = 0.0
+    asked: float = field(default_factory=time.monotonic)
+    started: float = 0.0
+    exit_code: int | None = None
 
 
 class Worker:
@@ -324,6 +329,7 @@ class Worker:
             job = _Job(progress, dtype, request, wanted, frozenset(wanted), owner=owner)
             self._jobs[progress.job_id] = job
             if missing:
+                _tell("job_queued", job, texts=len(missing), dtype=dtype)
                 self._queue.append(job)
                 self._start_thread()
                 self._changed.notify_all()
@@ -455,6 +461,8 @@ class Worker:
     ) -> None:
         job.progress = replace(job.progress, state=state, seconds_left=None, message=message, facts=facts)
         job.finished = time.monotonic()
+        if job.started or state != "done":  # what was stored already was no work
+            _tell_end(job)
         job.texts, job.wanted = [], frozenset()  # a finished job is remembered, its texts are not
         self._changed.notify_all()
         finished = [job_id for job_id, job in self._jobs.items() if job.progress.state in FINISHED]
@@ -561,6 +569,9 @@ class Worker:
                 self._finish(job, "done")
                 return
             job.progress, job.loading_since = replace(job.progress, state="loading"), time.monotonic()
+            job.started = job.loading_since
+            if not job.query:
+                _tell("job_started", job, waited=job.started - job.asked)
         try:
             self._child = child = self._ready_child()
         except OSError as error:
@@ -661,17 +672,23 @@ class Worker:
     def _note_loading(self, job: _Job, report: Progress) -> None:
         """Remember how long a model took to load, so that who waits for it again can be told."""
         with self._changed:
-            now = time.monotonic()
+            now, before = time.monotonic(), job.progress.state
+            if report.state == "fetching" and before != "fetching":
+                job.fetching_since = now
+                _tell("encoder_fetching", job, bytes=report.bytes_total - report.bytes_done)
+            elif before == "fetching" and report.state == "loading":
+                _tell("encoder_fetched", job, bytes=report.bytes_total, seconds=now - job.fetching_since)
             if report.state == "fetching" or (report.state == "loading" and report.bytes_total):
                 job.loading_since = now
             took = now - job.loading_since
             if report.state == "encoding" and job.progress.state == "loading" and took > LOADED_SECONDS:
                 self._load_seconds[report.encoder_id] = took
+                _tell("model_loaded", job, seconds=took)
 
     def _bury(self, job: _Job, child: _Child, texts: list[str]) -> None:
         """End a job whose child died, with a sentence that says what is left of it."""
         self._child = None
-        code = _end(child)
+        code = job.exit_code = _end(child)
         if job.query:
             with self._changed:
                 self._finish(job, "cancelled" if job.cancelled else "failed", _obituary(code, 0, 1))
@@ -704,6 +721,7 @@ class Worker:
             except OSError:
                 ours.close()
                 raise
+        event("worker_started", pid=process.pid)
         return _Child(process, Connection(ours.detach()))
 
 
@@ -712,8 +730,35 @@ def _request(encoder_id: str, dtype: WantedDtype, texts: Sequence[str]) -> str:
     return hashlib.sha256(repr((encoder_id, dtype, sorted(texts))).encode()).hexdigest()
 
 
+def _tell(name: str, job: _Job, level: int = logging.INFO, **facts: Fact) -> None:
+    """Write an event of a job; its texts are nobody's business but their owner's."""
+    event(name, level=level, job=job.progress.job_id[:12], encoder=job.progress.encoder_id, **facts)
+
+
+def _tell_end(job: _Job) -> None:
+    progress, facts = job.progress, job.progress.facts or {}
+    _tell(
+        "query_ended" if job.query else "job_ended",
+        job,
+        logging.WARNING if progress.state == "failed" else logging.DEBUG if job.query else logging.INFO,
+        state=progress.state,
+        texts=progress.done - progress.already_stored,
+        texts_per_second=progress.texts_per_second,
+        seconds=job.finished - (job.started or job.asked),
+        device=facts.get("device"),
+        dtype=facts.get("dtype"),
+        exit_code=job.exit_code,
+    )
+
+
 def _end(child: _Child, at_once: bool = False) -> int:
     """End a child, gently if it listens; return its exit code, minus the signal's number if one ended it."""
+    code = _ended(child, at_once)
+    event("worker_ended", pid=child.process.pid, exit_code=code)
+    return code
+
+
+def _ended(child: _Child, at_once: bool) -> int:
     child.connection.close()
     if at_once:
         child.process.terminate()
@@ -799,7 +844,7 @@ def serve(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; its end is the child's end
     with suppress(OSError):  # where memory runs out, the kernel shall take this process, not the server
         Path("/proc/self/oom_score_adj").write_text("500")
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    set_up(os.environ.get(SETTING), all_loggers=True)
     inbox, shelf = _Inbox(Connection(fd)), _Shelf()
     store: VectorStore | None = None
     with suppress(EOFError, OSError):

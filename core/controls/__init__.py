@@ -4,6 +4,7 @@ The frame (streamlit_app.py) calls `navigation`, `open_catalogue`, `sidebar` and
 `current`, or with `visit` if it shows no clusters.
 """
 
+from core.controls.about import show_about
 from core.controls.agreement import (
     ask_for_comparison,
     measure_sensitivity,
@@ -178,6 +179,7 @@ __all__ = [
     "search_box",
     "searched_films",
     "sensitivities",
+    "show_about",
     "show_agreement",
     "show_box_office",
     "show_chart",

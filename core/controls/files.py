@@ -13,7 +13,7 @@ import pyarrow as pa
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import cache, charts, drawing, exports, recipes, report
+from core import cache, charts, drawing, exports, log, recipes, report
 from core.controls import stability
 from core.controls.frame import View
 from core.controls.names import tables
@@ -174,13 +174,21 @@ def _drawn(makers: dict[str, Make], name: str, what: str, words: str) -> None:
 def _button(kind: str, make: Make, name: str, what: str, on_click: Literal["ignore", "rerun"] = "ignore") -> bool:
     return st.download_button(
         f"{what} as {TITLES[kind]}",
-        data=make,
+        data=partial(_logged, kind, name, make, log.session()),
         file_name=f"{name}.{kind}",
         mime=MIME[kind],
         on_click=on_click,
         icon=":material/download:",
         key=f"download_{name}_{kind}",
     )
+
+
+def _logged(kind: str, name: str, make: Make, session: str | None) -> bytes:
+    """Make a file and tell the log; the thread that makes it has no session, so it is told whose it is."""
+    with log.timed("exported", kind=f"{name}.{kind}", session=session) as told:
+        made = make()
+        told["bytes"] = len(made)
+    return made
 
 
 @dataclass

@@ -16,6 +16,7 @@ from core.controls import names, own
 from core.controls.encoding import wait_for_vectors
 from core.controls.ending import stop
 from core.controls.recipes import FILTER_WIDGETS, link_opened, open_recipe, show_verdict, take_link
+from core.controls.seeing import note_visit, timed_run
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
@@ -48,6 +49,7 @@ def navigation() -> st.Page:
 
     The tab's icon is our own file: a Material icon there would be fetched from another host.
     """
+    note_visit()
     icon, logo = ((LOOKS / name).read_text() for name in ("icon.svg", "logo.svg"))
     st.set_page_config(page_title="Genrescope", page_icon=icon, layout="wide")
     st.logo(logo, size="large", icon_image=icon)
@@ -123,6 +125,13 @@ def navigation() -> st.Page:
                 url_path="compare_encoders",
                 help="Which encoder groups films best, where they differ, and whether any beats the baseline.",
             ),
+            st.Page(
+                PAGES / "about.py",
+                title="About",
+                icon=":material/info:",
+                url_path="about",
+                help="Versions, memory and what is stored, for a bug report.",
+            ),
         ]
     )
 
@@ -180,7 +189,8 @@ def open_catalogue() -> Catalogue:
 def explained_trouble() -> Iterator[None]:
     """Show a question that the catalogue could not answer as a sentence, and end the run there."""
     try:
-        yield
+        with timed_run():
+            yield
     except CatalogueError as error:
         st.error(plain(str(error)), icon=":material/error:")
         stop()

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core import cache, recipes, verdicts
+from core import cache, log, recipes, verdicts
 from core.controls import names
 from core.controls.words import plain
 from core.encoders import Encoder
@@ -202,7 +202,7 @@ def recipe_box(view: "View") -> None:
     if not box.open:
         return
     with box:
-        recipe = cache.recipe(view.catalogue, view.settings)
+        recipe, session = cache.recipe(view.catalogue, view.settings), log.session()
         st.markdown("**As a link**, with every setting. It has no room for your names and notes.")
         address = (st.context.url or "").partition("?")[0].rstrip("/")
         link = urlencode([*query(recipe.settings), (LINKED, recipes.stamp(recipe))])
@@ -213,7 +213,7 @@ def recipe_box(view: "View") -> None:
         )
         st.download_button(
             "Recipe as JSON",
-            data=lambda: recipe_json(view),
+            data=lambda: _logged_recipe(view, session),
             file_name="genrescope-recipe.json",
             mime="application/json",
             on_click="ignore",
@@ -225,6 +225,13 @@ def recipe_box(view: "View") -> None:
             f"{recipe.catalogue.fingerprint[:12]}. Opened elsewhere, both say whether the same came out; the file also "
             "tells how many films changed cluster."
         )
+
+
+def _logged_recipe(view: "View", session: str | None) -> bytes:
+    with log.timed("exported", kind="genrescope-recipe.json", session=session) as told:
+        made = recipe_json(view)
+        told["bytes"] = len(made)
+    return made
 
 
 def recipe_json(view: "View") -> bytes:

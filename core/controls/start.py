@@ -7,19 +7,21 @@ from contextlib import asynccontextmanager
 
 import streamlit as st
 
-from core import cache, charts, encoders
+from core import cache, charts, encoders, log
+from core.controls.seeing import write_events
 from core.encoders import EncoderError
 from core.movies import CatalogueError
 from core.recipes import Settings
 from core.sources import SourceError
 from core.stability import told
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Prepare the first page beside the start of the server, which does not wait for it."""
+    write_events()
     threading.Thread(target=prepare, name="prepare", daemon=True).start()
     yield {}
 
@@ -30,17 +32,22 @@ def prepare() -> None:
     What goes wrong here goes wrong for the visitor again, who is told in words; so it is only logged.
     """
     try:
-        catalogue, settings = cache.server_catalogue(), Settings()
-        cache.known_encoders()
-        cache.options(catalogue)
-        if cache.dtype_at_hand(catalogue, settings) is None:
-            cache.worker().submit(encoders.DEFAULT_ENCODER, catalogue.texts)
-            return
-        lists, clusters = cache.tables(catalogue, settings)  # nobody is here who named anything
-        clusters = clusters.assign(stability=told(None))
-        genres = cache.analysis(catalogue, settings).genres
-        charts.genre_map(lists, clusters, charts.AXES["PCA"])
-        charts.sizes(clusters)
-        charts.genre_heatmap(genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"), "share")
+        with log.timed("prepared"):
+            _prepare()
     except (SourceError, CatalogueError, EncoderError) as error:
-        log.warning("%s", error)
+        logger.warning("%s", error)
+
+
+def _prepare() -> None:
+    catalogue, settings = cache.server_catalogue(), Settings()
+    cache.known_encoders()
+    cache.options(catalogue)
+    if cache.dtype_at_hand(catalogue, settings) is None:
+        cache.worker().submit(encoders.DEFAULT_ENCODER, catalogue.texts)
+        return
+    lists, clusters = cache.tables(catalogue, settings)  # nobody is here who named anything
+    clusters = clusters.assign(stability=told(None))
+    genres = cache.analysis(catalogue, settings).genres
+    charts.genre_map(lists, clusters, charts.AXES["PCA"])
+    charts.sizes(clusters)
+    charts.genre_heatmap(genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"), "share")

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import cache, encoders, sources, uploads
+from core import cache, encoders, log, sources, uploads
 from core.controls.own import forget_choices
 from core.controls.words import counted, plain
 from core.sources import Films, Limits, Mapping, Raw, Reading, SourceError
@@ -90,9 +90,11 @@ def _read(uploaded: Any, limits: Limits) -> Raw | None:
             st.session_state.pop(name, None)
         bar = place.progress(0.0, f"Reading {plain(uploaded.name)} ({uploaded.size / MEGABYTE:,.1f} MB)")
         try:
-            raw = sources.read_file(
-                uploaded.name, uploaded.getvalue(), limits, reading, lambda done: _step(bar, min(done, 1.0))
-            )
+            with log.timed("upload_read", bytes=uploaded.size) as told:
+                raw = sources.read_file(
+                    uploaded.name, uploaded.getvalue(), limits, reading, lambda done: _step(bar, min(done, 1.0))
+                )
+                told["rows"] = raw.n_rows
         except SourceError as error:
             place.error(plain(str(error)), icon=":material/error:")
             return None
@@ -326,7 +328,9 @@ def _use(raw: Raw, mapping: Mapping, limits: Limits) -> None:
 
 def _adopt(raw: Raw, mapping: Mapping, films: Films) -> None:
     """Put films to use in the place of those that the visitor brought before (a callback)."""
-    opened = uploads.open_own(raw, mapping, films, cache.forget_films)
+    with log.timed("upload_opened") as told:
+        opened = uploads.open_own(raw, mapping, films, cache.forget_films)
+        told |= {"films": opened.catalogue.n_movies, "documents": len(opened.catalogue.texts)}
     before = cache.own_films()
     if before is not None:
         before.let_go()

@@ -40,6 +40,7 @@ TITLES = {
     "encoders": "Encoders",
     "compare_encoders": "Compare encoders",
     "data": "Data",
+    "about": "About",
 }
 WAITING = "Reading the genres"
 TROUBLES = ("The catalogue cannot be opened", "The encoders cannot be listed")
@@ -206,6 +207,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
 
 class StubWorker:
     """A worker whose job is where the test wants it to be."""
+
+    pid = None
 
     def __init__(self) -> None:
         self.submitted: list[bool] = []  # whether it was to be tried again

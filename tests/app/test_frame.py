@@ -24,7 +24,9 @@ from tests.app.conftest import BASELINE, ENTRY, ROOT, TITLES, TROUBLES, WAITING,
 
 MINILM = encoders.get(encoders.DEFAULT_ENCODER)
 PAGES = tuple(TITLES)
-FILM_PAGES = tuple(page for page in PAGES if page not in ("encoders", "data"))  # those that show clusters or films
+FILM_PAGES = tuple(
+    page for page in PAGES if page not in ("encoders", "data", "about")
+)  # those that show clusters or films
 NO_CLUSTERS = "No film under these filters has a genre, so there is nothing to cluster."
 
 

@@ -1,0 +1,60 @@
+"""What the log is told of visits: who is not said, only which events belong to the same visit."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from core import __version__, cache, log
+
+
+def write_events() -> None:
+    """Begin to write events, as GENRESCOPE_LOG says; a second time does nothing.
+
+    The server calls this when it starts, and the frame, since some hosts run the script without the server's part.
+    """
+    if log.is_set_up():
+        return
+    setting = cache.setting(log.SETTING)
+    if setting:
+        os.environ[log.SETTING] = setting  # for the worker process, which knows no secrets
+    log.set_up(setting, _session_id)
+    log.event("started", genrescope=__version__, python=platform.python_version(), streamlit=st.__version__)
+
+
+def _session_id() -> str | None:
+    """Return the id of the session whose run this thread is."""
+    context = get_script_run_ctx(suppress_warning=True)
+    return context.session_id if context is not None else None
+
+
+def note_visit() -> None:
+    """Tell the log of a session's first run."""
+    write_events()
+    if "noted" not in st.session_state:
+        st.session_state["noted"] = True
+        log.event("session_started")
+
+
+@contextmanager
+def timed_run() -> Iterator[None]:
+    """Tell the log, at level debug, which page a run drew and how long that took."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        if log.is_debug():
+            log.event("page_run", level=log.DEBUG, page=_page(), seconds=time.perf_counter() - started)
+
+
+def _page() -> str | None:
+    """Return the address of the page that runs, without its query: a fixed word, and empty for the first page."""
+    context = get_script_run_ctx(suppress_warning=True)
+    if context is None:
+        return None
+    page = context.pages_manager.get_pages().get(context.page_script_hash)
+    return str(page["url_pathname"]) if page is not None and "url_pathname" in page else None
