@@ -130,3 +130,12 @@ def test_what_streamlit_is_told_is_documented() -> None:
             assert f"| `{group}.{name}` | `{shown}` |" in table
     for group, name in re.findall(r"^\| `(\w+)\.(\w+)` \|", table, flags=re.MULTILINE):
         assert name in told[group]
+
+
+def test_the_numbers_of_the_readme_are_those_that_were_measured() -> None:
+    readme, measured = ((ROOT / name).read_text() for name in ("README.md", "docs/benchmarks.md"))
+    table = readme.partition("| what | here | scikit-learn | ratio |\n|---|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = table.splitlines()
+    assert len(rows) == 5
+    for row in rows:
+        assert f"\n{row} " in measured, f"docs/benchmarks.md does not say: {row}"
