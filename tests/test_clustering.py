@@ -278,6 +278,12 @@ def test_the_components_are_those_of_numpys_svd(documents: Space, weights: IntAr
     assert np.array_equal(documents.xy, documents.components[:, :2])
 
 
+def test_documents_are_projected_onto_their_own_places() -> None:
+    random = np.random.default_rng(0)
+    space, _ = of(random.normal(size=(30, 5)) + 3, random.integers(1, 9, 30))
+    assert np.abs(clustering.project(space, space.vectors) - space.xy).max() < 1e-12
+
+
 def test_the_axes_point_to_where_their_largest_loading_is(documents: Space, weights: IntArray) -> None:
     centred = documents.vectors - np.average(documents.vectors, axis=0, weights=weights)
     for i in range(10):

@@ -415,3 +415,54 @@ def test_pairs_by_hand(documents: Space, catalogue: Catalogue) -> None:
         assert similarities[i, j] == len(sets[i] & sets[j]) / len(sets[i] | sets[j])
     assert (distances.diagonal() == 0).all()
     assert diagnostics.distances(np.zeros((0, 3))).shape == diagnostics.similarities(np.zeros((0, 3))).shape == (0, 0)
+
+
+# Samples
+
+
+def test_a_sample_is_the_figure_of_the_films_that_are_drawn() -> None:
+    random = np.random.default_rng(5)
+    vectors, weights = random.normal(size=(40, 3)), random.integers(0, 9, 40)
+    labels = np.where(weights > 0, random.integers(0, 3, 40), -1)
+    here = np.flatnonzero(labels >= 0)
+    drawn = np.random.default_rng(3).multinomial(25, weights[here] / weights[here].sum())
+    films = np.repeat(here, drawn)
+    single = diagnostics.silhouette(vectors[films], np.ones(25, dtype=np.int64), labels[films])
+    found = diagnostics.sampled(diagnostics.silhouette, vectors, weights, labels, random_state=3, n_films=25)
+    assert found.sampled == 25
+    assert found.overall == pytest.approx(single.overall)
+    assert found.clusters == pytest.approx(single.clusters)
+    assert found.documents[films] == pytest.approx(single.documents)
+    assert np.isnan(np.delete(found.documents, films)).all()
+    assert found.error == pytest.approx(single.documents.std(ddof=1) / 5)
+
+
+def test_a_cluster_of_which_nothing_is_drawn_has_no_figure() -> None:
+    membership, weights = np.eye(3), np.array([10**9, 1, 10**9])
+    found = diagnostics.sampled(diagnostics.coherence, membership, weights, np.array([0, 1, 2]), n_films=50)
+    assert np.isnan(found.clusters).tolist() == [False, True, False]
+    assert np.isnan(found.documents).tolist() == [False, True, False]
+    assert found.error == 0
+
+
+def test_nothing_to_draw_from() -> None:
+    found = diagnostics.sampled(diagnostics.silhouette, np.zeros((2, 3)), np.array([0, 0]), np.array([-1, -1]))
+    assert np.isnan(found.overall)
+    assert len(found.clusters) == 0
+    assert np.isnan(found.documents).all()
+
+
+@pytest.mark.parametrize(("n", "sampled"), [(3, None), (4, 7)])
+def test_more_documents_than_can_be_afforded_are_sampled(
+    monkeypatch: pytest.MonkeyPatch, n: int, sampled: int | None
+) -> None:
+    monkeypatch.setattr(diagnostics, "EXACT_DOCUMENTS", 3)
+    monkeypatch.setattr(diagnostics.sampled, "__defaults__", (0, 7))
+    labels = np.array([*range(n), -1])  # a document without films costs nothing
+    found = diagnostics.affordable(diagnostics.coherence, np.eye(n + 1), np.full(n + 1, 5), labels)
+    assert found.sampled == sampled
+
+
+@pytest.mark.parametrize(("labels", "shape"), [([0, 0], (1, 1)), ([-1, -1], (0, 0))])
+def test_the_overlap_has_as_many_rows_as_there_are_clusters(labels: list[int], shape: tuple[int, int]) -> None:
+    assert diagnostics.overlap(np.array([3, 4]), np.array(labels), np.array(labels)).shape == shape

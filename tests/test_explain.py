@@ -269,3 +269,16 @@ def test_an_empty_genre_list_has_no_genre() -> None:
     matrix, genres = explain.membership(["", "Drama, War", ""])
     assert genres == ("Drama", "War")
     assert matrix.tolist() == [[0, 0], [1, 1], [0, 0]]
+
+
+def test_a_lift_surely_above_one_is_enough_to_stand_out() -> None:
+    counted = counts((60, 400), (45, 400))
+    every = explain.compare(counted, 100, 1000)
+    assert 1 < every["lift_low"][0] < 1.5
+    assert every["lift_low"][1] < 1 < every["lift"][1]
+    assert explain.standing_out(counted, 100, 1000)["value"].tolist() == ["v0"]
+
+
+def test_no_share_is_above_one() -> None:
+    films = np.arange(1, 3000, dtype=np.float64)
+    assert (explain.wilson(films, films)[1] == 1).all()
