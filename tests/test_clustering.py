@@ -331,6 +331,17 @@ def test_tsne_can_be_repeated_and_keeps_neighbours(documents: Space, weights: In
     assert np.mean(shared) > 5  # by chance it would be 0.7 of 10
 
 
+def test_of_very_many_documents_some_are_laid_out_and_the_others_put_beside_them() -> None:
+    random = np.random.default_rng(0)
+    space, _ = of(random.normal(size=(60, 5)), random.integers(1, 9, 60))
+    found = clustering.tsne(space, random_state=4, n_documents=20)
+    rows = np.sort(np.random.default_rng(4).choice(60, 20, replace=False))
+    assert found.shape == (60, 2)
+    assert len(np.unique(found[rows], axis=0)) == 20
+    near = distances(space.components, space.components[rows]).argmin(axis=1)
+    assert np.array_equal(found, found[rows][near])
+
+
 @pytest.mark.parametrize("n", [4, 5, 31])
 def test_tsne_of_few_or_equal_documents(n: int) -> None:
     assert np.isfinite(clustering.tsne(of(np.eye(40)[:n], [1] * n)[0])).all()
