@@ -282,3 +282,9 @@ def test_a_lift_surely_above_one_is_enough_to_stand_out() -> None:
 def test_no_share_is_above_one() -> None:
     films = np.arange(1, 3000, dtype=np.float64)
     assert (explain.wilson(films, films)[1] == 1).all()
+
+
+def test_films_are_counted_in_whole_numbers() -> None:
+    films = explain.genre_films(np.array([[1.0, 0], [1, 1]]), np.array([3, 4]), np.array([0, 1]))
+    assert films.dtype == np.int64
+    assert films.tolist() == [[3, 0], [4, 4]]

@@ -74,6 +74,9 @@ def test_the_layout_is_one_that_others_can_read(store: VectorStore) -> None:
     assert table.schema.field("vector").type.value_type == pa.float32()
     assert table.column("text").to_pylist() == TEXTS
     assert {b"genrescope.version", b"genrescope.sha256", b"genrescope.facts"} <= table.schema.metadata.keys()
+    numbers_of = pq.ParquetFile(part(store)).metadata.row_group(0).column(1)
+    assert numbers_of.compression == "ZSTD"
+    assert not numbers_of.has_dictionary_page
 
 
 def test_facts_are_those_of_the_newest_part_with_sums(store: VectorStore) -> None:
