@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so many seconds")
     parser.add_argument("--full", action="store_true", help="run the slow tests too, against what survived the others")
-    parser.add_argument("--again", action="store_true", help="run survivors again, after tests were added")
+    parser.add_argument("--only-survivors", action="store_true", help="run survivors again, after tests were added")
     parser.add_argument("--report", action="store_true", help="run nothing, tell what the results are")
     options = parser.parse_args()
     if options.report:
@@ -86,8 +86,8 @@ def to_do(options: argparse.Namespace) -> list[tuple[str, Mutant]]:
         for mutant in mutants((ROOT / "core" / f"{module}.py").read_text()):
             before = known.get((module, mutant.name))
             survived = before is not None and before["result"] == "survived"
-            again = survived and (options.again or (options.full and not before["full"]))
-            if before is None or again:
+            again = survived and (options.only_survivors or (options.full and not before["full"]))
+            if again or (before is None and not options.only_survivors):
                 wanted.append((module, mutant))
     random.Random(0).shuffle(wanted)
     return wanted
