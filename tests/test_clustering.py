@@ -451,3 +451,8 @@ def test_any_names_differ(shares: list[list[float]]) -> None:
 def test_a_fit_in_full_gives_no_warning(documents: Space, weights: IntArray, recwarn: pytest.WarningsRecorder) -> None:
     clustering.fit(documents, weights, 50)
     assert [warning for warning in recwarn if issubclass(warning.category, ConvergenceWarning)] == []
+
+
+def test_a_computed_name_is_not_the_analysts_own() -> None:
+    (name,) = clustering.name_clusters(np.array([[1.0, 0.0]]), np.array([0.5, 0.5]), ["Comedy", "Drama"])
+    assert name == clustering.Name("Comedy", ("Comedy",), own=False, note="")

@@ -466,3 +466,9 @@ def test_more_documents_than_can_be_afforded_are_sampled(
 @pytest.mark.parametrize(("labels", "shape"), [([0, 0], (1, 1)), ([-1, -1], (0, 0))])
 def test_the_overlap_has_as_many_rows_as_there_are_clusters(labels: list[int], shape: tuple[int, int]) -> None:
     assert diagnostics.overlap(np.array([3, 4]), np.array(labels), np.array(labels)).shape == shape
+
+
+def test_the_agreement_of_few_films_by_hand() -> None:
+    # Two films apart in one and together in the other: no pair agrees, and chance would give none either.
+    assert diagnostics.agreement(np.array([1, 1]), np.array([0, 1]), np.array([0, 0])) == 0
+    assert diagnostics.agreement(np.array([2, 2]), np.array([0, 1]), np.array([0, 1])) == 1

@@ -112,7 +112,7 @@ def run(todo: list[tuple[str, Mutant]], folder: Path, options: argparse.Namespac
     limits = {}
     for module in {module for module, _ in todo}:
         known = read(options.results).get((module, f"no mutant, full={options.full}"))
-        if known and not options.again:
+        if known and not options.only_survivors:
             limits[module] = known["seconds"]
             continue
         started = time.monotonic()
