@@ -39,7 +39,7 @@ def is_bulk(path: Path, rows: int = BULK_ROWS) -> bool:
                 return False
             head = pa.Table.from_batches([next(file.iter_batches(SAMPLE))])
         return recognise(packed.texts(path.name, head, database.NO_LIMITS)[0]).shape == OWN
-    except (OSError, pa.ArrowException, SourceError):  # `sources.read` says what is wrong with it
+    except (OSError, pa.ArrowException, UnicodeDecodeError, SourceError):  # `sources.read` says what is wrong with it
         return False
 
 
@@ -63,7 +63,7 @@ def read(connection: duckdb.DuckDBPyConnection, path: Path, *, light: bool = Fal
         connection.execute("DROP VIEW theirs_rows")
     except duckdb.Error as error:
         raise SourceError(database._because(path, "Parquet", error)) from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:160]
         raise SourceError(f"{path.name} cannot be read as Parquet. Check that the file is complete. {said}") from error
     known = frozenset(name for name in COLUMNS if name in found and name not in LEFT_OUT)

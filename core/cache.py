@@ -123,15 +123,21 @@ def server_catalogue() -> Catalogue:
     path = Path(chosen or movies.SHIPPED)
     try:
         path = path.expanduser()
-        stamp = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in sources.files(path))
+        stamp = tuple(_stamp(file) for file in sources.files(path))
         return _catalogue(None if query and not chosen else path, query, stamp)
     except (OSError, RuntimeError) as error:  # no right to look into its folder, a name too long, no such home
         why = error.strerror if isinstance(error, OSError) else error
         raise SourceError(f"The catalogue {path.name} cannot be read: {why}. Check GENRESCOPE_MOVIES.") from error
 
 
+def _stamp(file: Path) -> tuple[int, ...]:
+    """Return what tells a file from the one that was there before, also where that had the same time and size."""
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 @st.cache_resource(max_entries=2, show_spinner="Opening the catalogue")
-def _catalogue(path: Path | None, query: str | None, stamp: tuple[tuple[int, int], ...]) -> Catalogue:
+def _catalogue(path: Path | None, query: str | None, stamp: tuple[tuple[int, ...], ...]) -> Catalogue:
     # The charts need Altair, a quarter of a second to import: time enough while DuckDB reads the films.
     threading.Thread(target=importlib.import_module, args=("altair",), daemon=True).start()
     with log.timed("catalogue_opened") as told:

@@ -30,6 +30,8 @@ Stamp = tuple[int, int, int]
 
 DEFAULT_VECTORS = Path(__file__).resolve().parent.parent / "vectors"
 
+LEFT_SECONDS = 3600.0  # how long a part's temporary file is taken to be still written; it takes milliseconds
+
 log = logging.getLogger(__name__)
 
 
@@ -79,6 +81,7 @@ class VectorStore:
         self._lock = threading.RLock()
         self._indexes: dict[str, _Index] = {}
         self._kept: dict[str, list[_Kept]] = {}
+        self._swept: set[str] = set()
 
     def missing(self, key: str, texts: Sequence[str]) -> list[str]:
         """Return the distinct texts without a vector, in the order of the texts."""
@@ -122,6 +125,9 @@ class VectorStore:
         name, data = part(key, texts, vectors, facts)
         folder = self.root / key
         folder.mkdir(parents=True, exist_ok=True)
+        if key not in self._swept:
+            self._swept.add(key)
+            _sweep(folder)
         temporary = folder / f".{name}.tmp"
         try:
             with temporary.open("xb") as file:
@@ -246,6 +252,8 @@ class VectorStore:
             return _Part(None, problem=f"it cannot be read ({error.strerror or type(error).__name__})"), nothing
         try:
             texts, vectors, facts = part_contents(data, key)
+        except MemoryError:
+            return _Part(None, problem="there is no memory to read it"), nothing
         except Exception as error:  # foreign bytes make pyarrow raise errors of many kinds
             return _Part(stamp, problem=_reason(error)), nothing
         return _Part(stamp, texts, vectors.shape[1], facts), vectors
@@ -261,6 +269,16 @@ def _listing(folder: Path) -> dict[str, Stamp]:
                     if entry.is_file():
                         listing[entry.name] = _stamp(entry.stat())
     return listing
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left: temporary files that nobody writes to."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".part-") and entry.name.endswith(".tmp"):
+                with suppress(OSError):
+                    if time.time() - entry.stat().st_mtime > LEFT_SECONDS:
+                        Path(entry.path).unlink()
 
 
 def _stamp(status: os.stat_result) -> Stamp:
@@ -324,7 +342,8 @@ def _part_bytes(key: str, texts: Sequence[str], vectors: Float32, facts: Mapping
 
 def part_contents(data: bytes, key: str) -> tuple[tuple[str, ...], Float32, dict[str, str]]:
     """Return a part's texts, vectors (n, dimension) and facts; raise what shows that it cannot be trusted."""
-    table = pq.ParquetFile(pa.BufferReader(data)).read()
+    # In this thread: others cannot be started where memory is short, and then a part would seem damaged.
+    table = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(use_threads=False)
     metadata = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
     version = metadata.get("genrescope.version")
     if version is None:

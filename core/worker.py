@@ -9,12 +9,15 @@ A visitor's own words (a query) are encoded too, but never stored: their vectors
 the latest ones only. Queries go before waiting jobs, and between the chunks of a running job for the same model.
 """
 
+import errno
 import gc
 import hashlib
 import logging
+import math
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -43,6 +46,7 @@ Keep = Callable[[str, Sequence[str], Float32, Mapping[str, str]], None]
 FINISHED: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 POLL_SECONDS = 0.1  # how long the parent listens to the child before it looks after its own wishes
 CANCEL_SECONDS = 10.0  # how long the child may take to notice that its job was cancelled
+SILENT_SECONDS = 1800.0  # how long the child may say nothing while it has a job; a chunk takes minutes at the worst
 FETCH_REPORT_SECONDS = 0.2  # how often the bytes that have arrived are reported
 FAILURE_SECONDS = 60.0  # for how long a failed job is handed out again instead of being tried again
 JOBS_KEPT = 64  # finished jobs whose progress can still be asked for
@@ -87,6 +91,10 @@ class Progress:
 
 class _StoppedError(Exception):
     """The job was cancelled while files were fetched."""
+
+
+class _SilentError(Exception):
+    """The child said nothing for too long."""
 
 
 def stored(
@@ -275,10 +283,21 @@ class Worker:
     the same job.
     """
 
-    def __init__(self, store: VectorStore, *, idle_seconds: float = 600, chunk_size: int = 128) -> None:
-        """Use a store; the child is started by the first job and ended `idle_seconds` after the last."""
+    def __init__(
+        self,
+        store: VectorStore,
+        *,
+        idle_seconds: float = 600,
+        chunk_size: int = 128,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
+        """Use a store; the child is started by the first job and ended `idle_seconds` after the last.
+
+        A child that has a job and says nothing for `silent_seconds` is taken to hang, and ended.
+        """
         self._store = store
         self._idle_seconds = idle_seconds
+        self._silent_seconds = silent_seconds
         self._chunk_size = chunk_size
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
@@ -588,12 +607,18 @@ class Worker:
             elif job.sent_to is not child:
                 child.connection.send(("query", about.job_id, about.encoder_id, texts[0], job.dtype))
             self._follow(job, child)
+        except (_SilentError, BlockingIOError):  # the latter where a message is not taken, or not said to its end
+            self._bury(job, child, texts, hung=True)
         except (EOFError, OSError):  # closed, reset, or closed in the middle of a message
             self._bury(job, child, texts)
 
     def _follow(self, job: _Job, child: _Child) -> None:
-        """Pass on what the child says of a job until the job ends; raise EOFError when the child dies."""
+        """Pass on what the child says of a job until the job ends.
+
+        Raises EOFError when the child dies, and _SilentError when it hangs.
+        """
         asked: float | None = None
+        heard = time.monotonic()
         while True:
             with self._changed:
                 cancelled, closed = job.cancelled, self._closed
@@ -609,8 +634,12 @@ class Worker:
                 with self._changed:
                     self._finish(job, "cancelled")
                 return
-            if child.connection.poll(POLL_SECONDS) and self._heard(job, child.connection.recv()):
-                return
+            if child.connection.poll(POLL_SECONDS):
+                if self._heard(job, child.connection.recv()):
+                    return
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self._silent_seconds:
+                raise _SilentError
 
     def _fitting(self, job: _Job, child: _Child) -> list[tuple[str, ...]]:
         """Return messages for the queries that the model of a running job can answer between its chunks."""
@@ -651,7 +680,9 @@ class Worker:
                 return False
             case ("failed", text):
                 with self._changed:
-                    self._finish(job, "failed", text)
+                    done, total = job.progress.done, job.progress.total
+                    kept = f" {_kept(done, total)}" if done > job.progress.already_stored else ""
+                    self._finish(job, "failed", f"{text}{kept}")
                 return True
         raise ValueError("The encoding process sent a message of an unknown kind.")
 
@@ -685,13 +716,14 @@ class Worker:
                 self._load_seconds[report.encoder_id] = took
                 _tell("model_loaded", job, seconds=took)
 
-    def _bury(self, job: _Job, child: _Child, texts: list[str]) -> None:
-        """End a job whose child died, with a sentence that says what is left of it."""
+    def _bury(self, job: _Job, child: _Child, texts: list[str], hung: bool = False) -> None:
+        """End a job whose child died or hangs, with a sentence that says what is left of it."""
         self._child = None
-        code = job.exit_code = _end(child)
+        code = job.exit_code = _end(child, at_once=hung)
+        what = _silence(self._silent_seconds) if hung else _death(code)
         if job.query:
             with self._changed:
-                self._finish(job, "cancelled" if job.cancelled else "failed", _obituary(code, 0, 1))
+                self._finish(job, "cancelled" if job.cancelled else "failed", _obituary(what, 0, 1))
             return
         encoder = encoders.get(job.progress.encoder_id)
         done = len(texts) - len(self._missing(encoder, texts, job.dtype, job.owner))
@@ -700,7 +732,7 @@ class Worker:
             if job.cancelled:
                 self._finish(job, "cancelled")
             else:
-                self._finish(job, "failed", _obituary(code, done, len(texts)))
+                self._finish(job, "failed", _obituary(what, done, len(texts)))
 
     def _ready_child(self) -> _Child:
         """Return the child, a new one if there is none alive; raise OSError when none can be started."""
@@ -710,6 +742,9 @@ class Worker:
             _end(self._child)
             self._child = None
         ours, theirs = socket.socketpair()
+        limit = struct.pack("ll", math.ceil(self._silent_seconds), 0)
+        for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, way, limit)
         with theirs:
             try:
                 process = subprocess.Popen(
@@ -770,18 +805,31 @@ def _ended(child: _Child, at_once: bool) -> int:
     return child.process.wait()
 
 
-def _obituary(code: int, done: int, total: int) -> str:
-    """Return plain words for a child that died with an exit code while it encoded."""
+def _death(code: int) -> str:
+    """Say what became of a child that ended with an exit code."""
     if code == -signal.SIGKILL:
-        what = "was stopped by the system (signal 9), most often because memory ran out"
-    elif code < 0:
-        what = f"was stopped (signal {-code})"
-    else:
-        what = f"ended unexpectedly (exit code {code}); the server's log may tell why"
+        return "was stopped by the system (signal 9), most often because memory ran out"
+    if code == -signal.SIGABRT:
+        return "gave up (signal 6), most often because memory ran out"
+    if code < 0:
+        return f"was stopped (signal {-code})"
+    return f"ended unexpectedly (exit code {code}); the server's log may tell why"
+
+
+def _silence(seconds: float) -> str:
+    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    return f"hung: it said nothing for {minutes}, so it was ended"
+
+
+def _obituary(what: str, done: int, total: int) -> str:
+    """Return plain words for a child that did not get to the end of its job."""
     if not done:
         return f"The encoding process {what}. Nothing was finished before that; try again."
-    kept = f"{done:,} of {total:,} texts are kept; try again to go on from there."
-    return f"The encoding process {what}. {kept}"
+    return f"The encoding process {what}. {_kept(done, total)}"
+
+
+def _kept(done: int, total: int) -> str:
+    return f"{done:,} of {total:,} texts are kept; try again to go on from there."
 
 
 class _Shelf:
@@ -794,11 +842,15 @@ class _Shelf:
         """Return whether the loaded model is the one that is wanted."""
         return self.model is not None and self.model.encoder == encoder and self.model.device.dtype == dtype
 
+    def clear(self) -> None:
+        """Let go of the model."""
+        self.model = None
+        gc.collect()
+
     def load(self, encoder: Encoder, device: Device, on_bytes: OnBytes) -> embeddings.Model:
         """Return the model, loaded anew if it is another one."""
         if self.model is None or not self.holds(encoder, device.dtype):
-            self.model = None  # first let go of the old one: two may not fit into memory
-            gc.collect()
+            self.clear()  # first let go of the old one: two may not fit into memory
             self.model = embeddings.load(encoder, device, on_bytes)
         return self.model
 
@@ -895,6 +947,8 @@ def _serve_job(
     except (EOFError, ConnectionError):
         raise
     except Exception as error:  # the server is told whatever it is, and the child is ready for the next job
+        if _is_out_of_memory(error):
+            shelf.clear()
         connection.send(("failed", _told_of(error)))
 
 
@@ -926,17 +980,38 @@ def _serve_query(inbox: _Inbox, shelf: _Shelf, query: tuple[Any, ...], quiet: bo
     except (EOFError, ConnectionError):
         raise
     except Exception as error:
+        if _is_out_of_memory(error):
+            shelf.clear()
         problem = _told_of(error)
     connection.send(("answer", job_id, encoders.key(encoder, dtype), text, vector, problem))
 
 
 def _told_of(error: Exception) -> str:
     """Note an error in the log, and return it as a sentence."""
+    if _is_out_of_memory(error):
+        log.warning("An encoding job ran out of memory: %s", embeddings.summary(error))
+        return (
+            "Memory ran out in the encoding process. Free some, or choose a smaller encoder such as "
+            f"{encoders.get(encoders.DEFAULT_ENCODER).title}, then try again."
+        )
     if isinstance(error, EncoderError):
         log.warning("An encoding job failed: %s", error)
         return str(error)
     log.exception("An encoding job failed.")
     return f"Encoding failed: {embeddings.summary(error)}"
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    """Return whether an error, or what it comes from, says that there was no memory to be had."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        said = str(error).lower()
+        # torch, the loader of libraries, and Rust say it in words only.
+        if any(words in said for words in ("allocate memory", "out of memory", "failed to map segment", "bad alloc")):
+            return True
+        error = error.__cause__
+    return False
 
 
 if __name__ == "__main__":

@@ -322,6 +322,7 @@ def _advanced() -> None:
 
 def _filters(options: Options) -> Filters:
     """Draw the filters that this catalogue has columns for."""
+    _fit(options)
     years = None
     if options.years and options.years[0] < options.years[1]:
         years = st.slider("Years", *options.years, options.years, key="years", bind="query-params")
@@ -352,6 +353,19 @@ def _filters(options: Options) -> Filters:
         genre_mode=mode if genres and mode in GENRE_MODES else "any",
         min_reviews=max(0, int(reviews)),
     )
+
+
+def _fit(options: Options) -> None:
+    """Keep what was chosen within what there is, where another catalogue has taken the place of the one before."""
+    state, span = st.session_state, options.years
+    before = state.get("years_there")
+    state["years_there"] = span
+    if "years" in state and span and before and before != span:
+        first, last = max(span[0], min(state["years"])), min(span[1], max(state["years"]))
+        all_of_them = tuple(state["years"]) == before or first > last
+        state["years"] = span if all_of_them else (first, last)
+    if "reviews" in state and state["reviews"] > options.max_reviews:
+        state["reviews"] = options.max_reviews
 
 
 def _several(label: str, values: dict[str, int], key: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import re
 
+from core.legible import legible
 from core.movies import GENRES, Catalogue
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>$:~^&])")
@@ -11,8 +12,11 @@ WORD_JOINER = "\u2060"  # has no width
 
 
 def plain(text: str) -> str:
-    """Return a text in which no character means anything to Markdown: what people bring is shown as it is."""
-    return MARKDOWN.sub(r"\\\1", LIVE.sub(rf"\g<0>{WORD_JOINER}", " ".join(text.split())))
+    """Return a text in which no character means anything to Markdown: what people bring is shown as it is.
+
+    Hidden characters, which could turn the line around or pass for nothing, are shown by name (`legible`).
+    """
+    return MARKDOWN.sub(r"\\\1", LIVE.sub(rf"\g<0>{WORD_JOINER}", legible(text)))
 
 
 def unit(catalogue: Catalogue) -> str:

@@ -330,6 +330,11 @@ def _because(path: Path, kind: str, error: duckdb.Error) -> str:
     text = str(error).replace(f"{path.parent}{os.sep}", "")
     if isinstance(error, duckdb.IOException) and "Could not set lock" in text:
         return f"The database {path.name} is being written by another program. Close that program and try again."
+    if "newer version of DuckDB" in text:
+        return (
+            f"The database {path.name} was written by a newer version of DuckDB than the one here "
+            f"({duckdb.__version__}). Write it with that version, or as Parquet."
+        )
     said = " ".join(text.partition("\nLINE ")[0].split())[:160]
     return f"{path.name} cannot be read as {kind}. Check that the file is complete. DuckDB says: {said}"
 
