@@ -1,4 +1,5 @@
 import errno
+import logging
 import os
 import signal
 import subprocess
@@ -132,6 +133,28 @@ def test_nothing_missing_is_done_at_once(shared: tuple[Worker, VectorStore], gen
     assert progress.facts == store.facts(KEY)
     assert worker.submit(DEFAULT_ENCODER, genre_lists[:100]) == job_id
     assert worker.submit(DEFAULT_ENCODER, genre_lists[:99]) != job_id
+
+
+def test_a_job_tells_the_log_how_much_it_did_and_not_of_what(
+    shared: tuple[Worker, VectorStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    worker, _ = shared
+    with caplog.at_level(logging.DEBUG, logger="core"):
+        job_id = worker.submit(DEFAULT_ENCODER, ["A film that nobody shall hear of", "Xylograph"])
+        until(worker, job_id, finished)
+        asked(worker, "somebody", "Xylograph again")
+    told = {record.msg: record.facts for record in caplog.records if hasattr(record, "facts")}  # type: ignore[attr-defined]
+    once = ("worker_started", "model_loaded")  # where no test before had them
+    assert [name for name in told if name not in once] == ["job_queued", "job_started", "job_ended", "query_ended"]
+    assert {told[name]["job"] for name in ("job_queued", "job_started", "job_ended")} == {job_id[:12]}
+    assert told["job_queued"]["texts"] == 2
+    ended = told["job_ended"]
+    assert (ended["state"], ended["texts"], ended["encoder"]) == ("done", 2, DEFAULT_ENCODER)
+    assert ended["device"] == devices.choose().label
+    assert ended["texts_per_second"] > 0
+    assert 0 < ended["seconds"] < 90
+    assert told["query_ended"]["state"] == "done"
+    assert not [word for word in ("Xylograph", "nobody", "somebody") if word in str(told)]
 
 
 def test_the_queue_and_cancelling(shared: tuple[Worker, VectorStore]) -> None:
