@@ -8,7 +8,7 @@ run: .venv/app
 	$(BIN)/streamlit run streamlit_app.py
 
 test: .venv/tests lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: .venv/tests
 	$(BIN)/ruff check .
