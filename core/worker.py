@@ -55,6 +55,7 @@ ASKERS_KEPT = 256  # visitors whose last query is remembered
 QUERIES_WAITING = 32
 QUERIES_IN_A_ROW = 8  # before a waiting job has its turn
 LOADED_SECONDS = 0.3  # what takes less was no loading
+ORPHAN_SECONDS = 0.3  # how often the child looks whether its server is still there
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
@@ -890,9 +891,10 @@ class _Inbox:
 def serve(fd: int) -> None:
     """Run the child's side: take jobs from the connection until its other end is closed.
 
-    One model stays loaded between jobs. The end of the connection, that is of the server, is noticed between
-    chunks too, so no child outlives its server for long.
+    One model stays loaded between jobs. The end of the connection, that is of the server, is the child's end. Within
+    a chunk a thread looks after that: a server that gets SIGTERM has no time to tell.
     """
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; its end is the child's end
     with suppress(OSError):  # where memory runs out, the kernel shall take this process, not the server
         Path("/proc/self/oom_score_adj").write_text("500")
@@ -908,6 +910,13 @@ def serve(fd: int) -> None:
                     _serve_job(inbox, shelf, job_id, encoder_id, texts, store, chunk_size, dtype, owner)
                 case ("query", _, _, _, _) as query:
                     _serve_query(inbox, shelf, query)
+
+
+def _end_with(server: int) -> None:
+    """End this process when the server's has ended. Parts are renamed when they are whole, so none is lost or half."""
+    while os.getppid() == server:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(0)
 
 
 def _serve_job(

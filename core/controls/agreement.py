@@ -11,6 +11,7 @@ from core import agreement, cache, charts, encoders, health
 from core.agreement import Comparison, Worth
 from core.background import Task
 from core.charts.agreement import Agreement
+from core.controls import selections
 from core.controls.encoding import job_progress
 from core.controls.frame import PAGES, View, visitor
 from core.controls.picks import show_chart
@@ -119,8 +120,8 @@ def show_agreement(comparison: Comparison, measure: Agreement) -> None:
 
 def _cell_picked() -> None:
     """Choose the two encoders of the cell that was clicked (a callback of the matrix)."""
-    points = st.session_state["agreement_matrix"].selection.get("pick") or []
-    if points and points[0]["one"] != points[0]["other"]:
+    points = selections.points("agreement_matrix")
+    if points and {"one", "other"} <= points[0].keys() and points[0]["one"] != points[0]["other"]:
         for side in ("one", "other"):
             choose_encoder(side, str(points[0][side]))
 

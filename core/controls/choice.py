@@ -10,6 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from core import cache, charts, explain, sweep
 from core.background import Task
 from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, name_clusters
+from core.controls import selections
 from core.controls.frame import View, visitor
 from core.controls.names import given
 from core.controls.picks import show_chart
@@ -146,9 +147,9 @@ def show_figures(view: View, frame: pd.DataFrame) -> None:
 
 def _k_picked(chart: str) -> None:
     """Set k to the one that was clicked (a callback of the charts)."""
-    points = st.session_state[chart].selection.get("pick") or []
-    if points and MIN_CLUSTERS <= int(points[0]["k"]) <= MAX_CLUSTERS:
-        st.session_state["k"] = int(points[0]["k"])
+    points = selections.points(chart, "k")
+    if points and MIN_CLUSTERS <= points[0]["k"] <= MAX_CLUSTERS:
+        st.session_state["k"] = points[0]["k"]
 
 
 def show_descent(view: View, result: SweepResult, known: Known) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from core.controls import selections
 from core.controls.frame import View
 from core.controls.tables import MEASURE_NAMES, film_table, films_line
 from core.controls.words import plain
@@ -80,7 +81,7 @@ def contrast_table(rows: pd.DataFrame, names: tuple[str, str], alt: str) -> int 
             ),
         },
     )
-    picked = [row for row in chosen.selection.rows if row < len(rows)]
+    picked = selections.rows_in(chosen.get("selection"), len(rows))
     return picked[0] if picked else None
 
 

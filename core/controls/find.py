@@ -10,6 +10,7 @@ import streamlit as st
 
 from core import cache, charts, encoders, search
 from core.checkpoints import megabytes
+from core.controls import selections
 from core.controls.frame import View, visitor
 from core.controls.names import tables
 from core.controls.picks import (
@@ -297,12 +298,12 @@ def show_found_map(view: View, found: Found, layout: str, axes: tuple[str, str])
 
 def _picked_on_found_map(near: list[str]) -> None:
     """Remember the list that was clicked, and narrow the films to it if it is one of the nearest (a callback)."""
-    points = st.session_state["found_map"].selection.get("pick") or []
+    points = selections.points("found_map", "cluster")
     if not points:
         remember_pick("found_map", None)
         return
-    genre_list = str(points[0]["genre_list"])
-    remember_pick("found_map", int(points[0]["cluster"]), genre_list=genre_list)
+    genre_list = str(points[0].get("genre_list") or "")
+    remember_pick("found_map", points[0]["cluster"], genre_list=genre_list)
     if genre_list in near:
         st.session_state["near"] = genre_list
 

@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import cache
+from core.controls import selections
 from core.controls.tables import film_table
 from core.controls.words import counted, plain
 from core.movies import Catalogue
@@ -31,7 +32,7 @@ def counts_of(catalogue: Catalogue) -> list[tuple[str, str, str]]:
 
 def picked_health(source: str) -> None:
     """Remember what a click in the chart with this key chose (a callback of `show_chart`)."""
-    points = st.session_state[source].selection.get("pick") or []
+    points = selections.points(source, *(["year"] if source == "films_by_year" else []))
     values = tuple(points[0].get(field) for field in FIELDS[source]) if points else ()
     st.session_state["picked_data"] = (source, values) if values and None not in values else None
 

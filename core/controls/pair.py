@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core import agreement, cache, charts, diagnostics, encoders
 from core.analysis import Analysis
+from core.controls import selections
 from core.controls.agreement import choose_encoder
 from core.controls.frame import View
 from core.controls.names import named, tables
@@ -218,28 +219,26 @@ def _remember(source: str, pair: Pair, picked: Picked | None) -> None:
 
 
 def _row_picked(pair: Pair, source: str, values: Sequence[Picked]) -> None:
-    rows = [row for row in st.session_state[source].selection.rows if row < len(values)]
+    rows = selections.rows(source, len(values))
     _remember(source, pair, values[rows[0]] if rows else None)
 
 
 def _flow_picked(pair: Pair) -> None:
-    points = st.session_state["flow"].selection.get("pick") or []
-    _remember("flow", pair, ("cell", (int(points[0]["a"]), int(points[0]["b"]))) if points else None)
+    points = selections.points("flow", "a", "b")
+    _remember("flow", pair, ("cell", (points[0]["a"], points[0]["b"])) if points else None)
 
 
 def _lists_picked(pair: Pair, lists: pd.DataFrame) -> None:
     """Remember the genre lists that a click or a brush on one of the maps chose."""
-    selection = st.session_state["two_maps"].selection
-    if selection.get("pick"):
-        _remember("two_maps", pair, ("lists", tuple(int(point["list_id"]) for point in selection["pick"])))
+    points, brush = selections.points("two_maps", "list_id"), selections.brush("two_maps")
+    if points:
+        _remember("two_maps", pair, ("lists", tuple(point["list_id"] for point in points)))
         return
-    brush = selection.get("brush") or {}
     if not {"x_a", "y_a"} <= brush.keys():
         _remember("two_maps", pair, None)
         return
     inside = [
-        lists[f"x_{side}"].between(*sorted(brush["x_a"])) & lists[f"y_{side}"].between(*sorted(brush["y_a"]))
-        for side in ("a", "b")
+        lists[f"x_{side}"].between(*brush["x_a"]) & lists[f"y_{side}"].between(*brush["y_a"]) for side in ("a", "b")
     ]
     _remember("two_maps", pair, ("lists", tuple(lists.loc[inside[0] | inside[1], "list_id"].tolist())))
 
@@ -263,7 +262,7 @@ def _chosen(view: View, pair: Pair, picked: Picked) -> tuple[NDArray[np.bool_], 
     kind, values = picked
     mine = pair.analyses[0].weights > 0
     if kind == "lists":
-        known = [row for row in values if row < len(mine)]
+        known = [row for row in values if 0 <= row < len(mine)]
         what = plain(view.catalogue.texts[known[0]]) if len(known) == 1 else f"{len(known):,} genre lists"
         return mine & np.isin(np.arange(len(mine)), known), what
     named: list[str] = []

@@ -11,7 +11,7 @@ import streamlit as st
 from core import cache
 from core.analysis import Analysis
 from core.charts import Figure
-from core.controls import stability
+from core.controls import selections, stability
 from core.controls.frame import PAGES, View
 from core.controls.words import plain, unit
 
@@ -135,31 +135,30 @@ def remember_pick(
 def show_pick(view: View, source: str) -> None:
     """Draw the way to the cluster that was picked in this chart or table, if one was."""
     picked = st.session_state.get("picked")
-    if picked and picked[:2] == (source, view.settings):
+    if picked and picked[:2] == (source, view.settings) and picked[2] in range(view.analysis.clustering.n_clusters):
         link_to_cluster(view, *picked[2:])
 
 
 def picked_in_chart(source: str) -> None:
     """Remember what a click in the chart with this key chose (a callback of `show_chart`)."""
-    points = st.session_state[source].selection.get("pick") or []
+    points = selections.points(source, "cluster")
     if points:
-        year = points[0].get("year")
-        remember_pick(source, int(points[0]["cluster"]), points[0].get("genre"), None if year is None else int(year))
+        genre, year = points[0].get("genre"), selections.whole_number(points[0].get("year"))
+        remember_pick(source, points[0]["cluster"], None if genre is None else str(genre), year)
     else:
         remember_pick(source, None)
 
 
 def picked_on_map(source: str, lists: pd.DataFrame) -> None:
     """Remember the cluster that a click or a brush on the map chose: the one with most films inside the brush."""
-    selection = st.session_state[source].selection
-    if selection.get("pick"):
+    if selections.points(source, "cluster"):
         picked_in_chart(source)
         return
-    brush = selection.get("brush") or {}
+    brush = selections.brush(source)
     inside = lists
     for axis in ("x", "y"):
         if axis in brush:
-            inside = inside[inside[axis].between(*sorted(brush[axis]))]
+            inside = inside[inside[axis].between(*brush[axis])]
     if not brush or inside.empty:
         remember_pick(source, None)
     else:
@@ -169,25 +168,25 @@ def picked_on_map(source: str, lists: pd.DataFrame) -> None:
 
 def picked_in_table(source: str, clusters: pd.Series) -> None:
     """Remember the cluster of the selected row of the table with this key."""
-    rows = [row for row in st.session_state[source].selection.rows if row < len(clusters)]
+    rows = selections.rows(source, len(clusters))
     remember_pick(source, int(clusters.iloc[rows[0]]) if rows else None)
 
 
 def genre_picked() -> None:
     """Choose the genre that was clicked, or let go of it (a callback of the genre chart)."""
-    points = st.session_state["genre_lifts"].selection.get("pick") or []
-    st.session_state["with"] = [str(point["genre"]) for point in points]
+    points = selections.points("genre_lifts")
+    st.session_state["with"] = [str(point["genre"]) for point in points if "genre" in point]
 
 
 def year_picked() -> None:
     """Choose the year that was clicked, or let go of it (a callback of the chart of years)."""
-    points = st.session_state["year_shares"].selection.get("pick") or []
-    st.session_state["year"] = int(points[0]["year"]) if points else None
+    points = selections.points("year_shares", "year")
+    st.session_state["year"] = points[0]["year"] if points else None
 
 
 def row_picked(table: str, choice: str, values: pd.Series) -> None:
     """Set one of the film choices to the value of the selected row (a callback of a table)."""
-    rows = [row for row in st.session_state[table].selection.rows if row < len(values)]
+    rows = selections.rows(table, len(values))
     st.session_state[choice] = str(values.iloc[rows[0]]) if rows else ("" if choice == "find" else None)
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import cache, checkpoints, encoders, worker
 from core.checkpoints import megabytes
+from core.controls import selections
 from core.controls.encoding import job_progress
 from core.controls.frame import PAGES
 from core.controls.words import plain
@@ -101,7 +102,7 @@ def show_encoders(table: pd.DataFrame) -> str | None:
             "license": st.column_config.TextColumn("Licence"),
         },
     )
-    rows = [row for row in chosen.selection.rows if row < len(table)]
+    rows = selections.rows_in(chosen.get("selection"), len(table))
     return str(table["encoder"].iloc[rows[0]]) if rows else None
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core import cache, encoders, minibatch
-from core.controls import stability
+from core.controls import selections, stability
 from core.controls.frame import View
 from core.controls.picks import row_picked
 from core.controls.words import plain, unit
@@ -195,7 +195,7 @@ def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> i
             "runner_up": number("Runner-up", width="small"),
         },
     )
-    rows = [row for row in chosen.selection.rows if row < len(films)] if pick else []
+    rows = selections.rows_in(chosen.get("selection"), len(films)) if pick else []
     return rows[0] if rows else None
 
 

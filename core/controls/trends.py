@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import cache, charts, explain
+from core.controls import selections
 from core.controls.frame import View
 from core.controls.picks import labels_with_stability, link_to_cluster, picked_in_table, show_chart
 from core.controls.tables import STABILITY_COLUMN, film_table
@@ -97,15 +98,15 @@ def show_box_office(view: View, clusters: pd.DataFrame) -> None:
 
 def _span_picked(view: View) -> None:
     """Remember the cluster and the first of the years that were clicked (a callback of the chart)."""
-    points = st.session_state["box_office"].selection.get("pick") or []
-    chosen = (view.settings, int(points[0]["cluster"]), int(points[0]["first_year"])) if points else None
+    points = selections.points("box_office", "cluster", "first_year")
+    chosen = (view.settings, points[0]["cluster"], points[0]["first_year"]) if points else None
     st.session_state["span"] = chosen
 
 
 def _films_of_the_span(view: View) -> None:
     """List the films with a box office behind the point that was clicked, if one was under these settings."""
     picked = st.session_state.get("span")
-    if not picked or picked[0] != view.settings or picked[1] >= view.analysis.clustering.n_clusters:
+    if not picked or picked[0] != view.settings or picked[1] not in range(view.analysis.clustering.n_clusters):
         return
     _, cluster, first = picked
     films = view.catalogue.films(
