@@ -21,6 +21,7 @@ N_INIT = 10
 N_SWAPS = 40
 FIRST_STEPS, SWAP_STEPS = 5, 4
 N_COMPONENTS = 64
+WIDE = 1024  # dimensions of an encoder's vectors at most; with more, and fewer points, axes are found another way
 MIN_NAME_SHARE = 0.25
 NAME_CUT = 0.35
 NAME_GENRES = 3
@@ -83,8 +84,7 @@ def space(vectors: NDArray[np.float32], weights: IntArray) -> Space:
     with one_thread():
         mean = np.asarray((weights @ exact) / total)
         centred = exact - mean
-        covariance = (centred * weights[:, None]).T @ centred / total
-        axes = np.linalg.eigh(covariance)[1][:, ::-1][:, :N_COMPONENTS]
+        axes = _axes(centred, weights / total)
         if axes.size:
             axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
         components = np.ascontiguousarray(centred @ axes)
@@ -94,6 +94,18 @@ def space(vectors: NDArray[np.float32], weights: IntArray) -> Space:
     first[:, :width] = axes[:, :width]
     same = np.unique(exact, axis=0, return_inverse=True)[1].reshape(-1) if len(exact) else np.zeros(0, np.int64)
     return Space(vectors=exact, components=components, xy=xy, same=same, mean=mean, axes=first)
+
+
+def _axes(centred: FloatArray, shares: FloatArray) -> FloatArray:
+    """Return the first principal axes (d, at most N_COMPONENTS) of centred points (n, d) with shares of weight (n,)."""
+    n, d = centred.shape
+    if d <= max(n, WIDE):
+        return np.asarray(np.linalg.eigh((centred * shares[:, None]).T @ centred)[1][:, ::-1][:, :N_COMPONENTS])
+    # Thousands of genres in few lists: the products of points with points have the same axes, and are far fewer.
+    rooted = centred * np.sqrt(shares)[:, None]
+    values, found = np.linalg.eigh(rooted @ rooted.T)
+    kept = np.flatnonzero(values > values.max(initial=0) * 1e-12)[::-1][:N_COMPONENTS]
+    return np.asarray(rooted.T @ found[:, kept] / np.sqrt(values[kept]))
 
 
 def project(documents: Space, vectors: NDArray[np.float32] | FloatArray) -> FloatArray:

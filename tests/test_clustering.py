@@ -456,3 +456,16 @@ def test_a_fit_in_full_gives_no_warning(documents: Space, weights: IntArray, rec
 def test_a_computed_name_is_not_the_analysts_own() -> None:
     (name,) = clustering.name_clusters(np.array([[1.0, 0.0]]), np.array([0.5, 0.5]), ["Comedy", "Drama"])
     assert name == clustering.Name("Comedy", ("Comedy",), own=False, note="")
+
+
+def test_more_dimensions_than_points_give_the_same_axes(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    vectors, weights = random.normal(size=(12, 40)).astype(np.float32), random.integers(1, 9, size=12)
+    plain = clustering.space(vectors, weights)
+    monkeypatch.setattr(clustering, "WIDE", 20)
+    wide = clustering.space(vectors, weights)
+    width = wide.components.shape[1]
+    assert width == 11  # as many as points, less their mean
+    assert np.allclose(wide.components, plain.components[:, :width], atol=1e-8)
+    assert np.allclose(wide.axes, plain.axes, atol=1e-8)
+    assert np.allclose(plain.components[:, width:], 0, atol=1e-7)
