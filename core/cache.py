@@ -210,16 +210,25 @@ def _reading(_catalogue: Catalogue, fingerprint: str, text: str) -> Catalogue:
     return _catalogue.by(text)
 
 
-@st.cache_resource(show_spinner=False)
 def store() -> VectorStore:
     """Return the vector store of this server."""
-    return VectorStore(Path(setting("GENRESCOPE_VECTORS") or DEFAULT_VECTORS).expanduser())
+    return _store(setting("GENRESCOPE_VECTORS") or str(DEFAULT_VECTORS))
 
 
 @st.cache_resource(show_spinner=False)
+def _store(folder: str) -> VectorStore:
+    return VectorStore(Path(folder).expanduser())
+
+
 def worker() -> Worker:
     """Return the one worker of this server; its process ends with the server's."""
-    found = Worker(store())
+    found = store()
+    return _worker(str(found.root), found)
+
+
+@st.cache_resource(show_spinner=False)
+def _worker(folder: str, _store: VectorStore) -> Worker:
+    found = Worker(_store)
     atexit.register(found.close)
     return found
 
