@@ -23,6 +23,7 @@ st.markdown(
     f"**{controls.plain(largest)}** with {controls.counted(sizes[0], 'film')} ({sizes[0] / sizes.sum():.0%}). "
     "Pick a cluster in any chart or table to open it."
 )
+controls.show_welcome(view)
 
 with st.container(horizontal=True):
     for name, value, help_text in controls.figures(view):

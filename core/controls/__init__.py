@@ -105,6 +105,7 @@ from core.controls.tables import (
 )
 from core.controls.trends import decade_table, risen_and_fallen, show_box_office
 from core.controls.upload import bring_films
+from core.controls.welcome import show_welcome
 from core.controls.words import counted, plain, these, unit
 
 __all__ = [
@@ -199,6 +200,7 @@ __all__ = [
     "show_reason",
     "show_switch",
     "show_two_maps",
+    "show_welcome",
     "show_words_instead",
     "show_worth",
     "sidebar",

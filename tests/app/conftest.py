@@ -50,13 +50,25 @@ Film = dict[str, Any]
 
 
 class Visit:
-    """A visitor's session. Every run fails the test if the page shows an exception, and is on the page asked for."""
+    """A visitor's session. Every run fails the test if the page shows an exception, and is on the page asked for.
+
+    The introduction of the page Overview is put away, unless the visitor is a newcomer.
+    """
 
     # Each AppTest looks through all installed packages for components, a quarter of a second; one look is enough.
     components: Any = None
 
-    def __init__(self, page: str = "overview", query: dict[str, Any] | None = None, app: AppTest | None = None) -> None:
+    def __init__(
+        self,
+        page: str = "overview",
+        query: dict[str, Any] | None = None,
+        app: AppTest | None = None,
+        *,
+        newcomer: bool = False,
+    ) -> None:
         self.at = AppTest.from_string(ENTRY, default_timeout=60) if app is None else app
+        if not newcomer:
+            self.at.session_state["welcomed"] = True
         self.at._bidi_component_manager = Visit.components
         self.at.query_params.update(query or {})
         self.page = page
