@@ -7,6 +7,7 @@ from core import controls
 view = controls.current()
 st.title("Choose k")
 controls.scope(view)
+controls.show_glossary("choose")
 ks = controls.range_of_k()
 task = controls.ask_for_all_k(view, ks)
 if task.state != "done":

@@ -10,6 +10,7 @@ STAND_OUTS = ("directors", "countries", "languages")
 view = controls.current()
 st.title("One cluster")
 controls.scope(view)
+controls.show_glossary("cluster")
 cluster = controls.choose_cluster(view)
 lists, clusters = controls.tables(view)
 row = clusters.iloc[cluster]
@@ -45,7 +46,8 @@ with left:
     )
     st.caption(
         "A bar is the share of the cluster's films that have the genre, the thin line its 95 % interval (Wilson), the "
-        "grey tick the share in all films with genres. Point at a bar for the lift. Click it to see those films below."
+        "grey tick the share in all films with genres. Point at a bar for the lift. Click it to see those films "
+        f"below.{controls.genres_drawn(len(genres))}"
     )
 with right:
     years = controls.year_shares(view, cluster)

@@ -9,6 +9,7 @@ KINDS = ("all", "genres", "directors", "writers", "cast", "countries", "language
 view = controls.current()
 st.title("A against B")
 controls.scope(view)
+controls.show_glossary("compare")
 if view.analysis.clustering.n_clusters < 2:
     st.info("There is only one cluster, so there is nothing to hold it against.", icon=":material/info:")
     controls.stop()

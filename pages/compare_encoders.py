@@ -7,6 +7,7 @@ from core import controls
 view = controls.current()
 st.title("Compare encoders")
 controls.scope(view)
+controls.show_glossary("compare_encoders")
 ready = controls.ready_encoders(view)
 task = controls.ask_for_comparison(view, ready)
 if task.state != "done":

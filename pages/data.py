@@ -17,6 +17,7 @@ else:
 
 st.subheader("The catalogue in use")
 st.caption("All its films, whatever the filters.")
+controls.show_glossary("data")
 with st.container(horizontal=True):
     for name, value, help_text in controls.counts_of(catalogue):
         st.metric(name, value, help=help_text, border=True, width="content")
@@ -34,7 +35,7 @@ for key, figure, alt, caption in (
         "genre_frequencies",
         charts.genre_frequencies(frequencies),
         "Bars: films of each genre, most frequent first.",
-        "A film counts for each of its genres. Click a bar to see the films.",
+        f"A film counts for each of its genres. Click a bar to see the films.{controls.genres_drawn(len(frequencies))}",
     ),
     (
         "co_occurrence",

@@ -15,6 +15,7 @@ st.markdown(
     "the others are fetched and encode the first time somebody chooses them. "
     f"{controls.hardware_line()} Select a row to see more."
 )
+controls.show_glossary("encoders")
 chosen = controls.show_encoders(table)
 st.caption(
     "multi-hot and tf-idf are baselines without a model: if an encoder does not group films better than they do, its "

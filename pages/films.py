@@ -7,6 +7,7 @@ from core import controls
 view = controls.current()
 st.title("Films")
 controls.scope(view, needs_clusters=False)
+controls.show_glossary("films")
 
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.text_input(

@@ -12,6 +12,7 @@ AXES = {
 view = controls.current()
 st.title("Find")
 controls.scope(view, needs_clusters=False)
+controls.show_glossary("find")
 how, text = controls.search_box()
 without = view.analysis.counts.without_genres
 found, page = None, None

@@ -17,6 +17,7 @@ found, n_clusters = view.analysis, view.analysis.clustering.n_clusters
 
 st.title("What these films are about")
 controls.scope(view)
+controls.show_glossary("overview")
 largest, sizes = found.names[0].text, found.clustering.sizes
 st.markdown(
     f"By what their genres mean, the films fall into **{controls.counted(n_clusters, 'cluster')}**. The largest is "
@@ -96,6 +97,7 @@ measure = st.segmented_control(
     "Show", ["share", "lift"], default="share", required=True, key="heat", bind="query-params",
     help="Share: how many of the cluster's films have the genre. Lift: that share over the genre's share in all films.",
 )  # fmt: skip
+n_genres = found.genres["genre"].nunique()
 controls.show_chart(
     charts.genre_heatmap(
         found.genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"),
@@ -108,7 +110,7 @@ controls.show_chart(
 controls.show_pick(view, "heatmap")
 st.caption(
     "A row is a cluster, a column a genre. For lift, blue is more frequent than in the catalogue and orange rarer. "
-    "Click a field to open the films of that cluster with that genre."
+    f"Click a field to open the films of that cluster with that genre.{controls.genres_drawn(n_genres)}"
 )
 
 st.subheader("Take it with you")

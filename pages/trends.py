@@ -7,6 +7,7 @@ from core import cache, charts, controls
 view = controls.current()
 st.title("Trends")
 controls.scope(view)
+controls.show_glossary("trends")
 _, clusters = controls.tables(view)
 clusters = controls.with_stability(view, clusters)
 shares = cache.trends(view.catalogue, view.settings)

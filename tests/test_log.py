@@ -229,7 +229,7 @@ def test_every_event_and_field_of_the_source_is_known_and_the_other_way_round() 
     for file, call in calls():
         first, names = call.args[0], {keyword.arg for keyword in call.keywords if keyword.arg}
         options = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
-        if file == "worker.py" and isinstance(first, ast.Name):  # _tell itself
+        if file == "keeper.py" and isinstance(first, ast.Name):  # _tell itself
             options = []
         for option in options:
             assert isinstance(option, ast.Constant), (file, ast.unparse(call))

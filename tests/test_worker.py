@@ -20,7 +20,8 @@ from core.devices import Device
 from core.embeddings import Float32, Model
 from core.encoders import BASELINE, DEFAULT_ENCODER, Encoder, EncoderError
 from core.vectors import VectorStore
-from core.worker import Progress, Worker
+from core.worker import Progress, Worker, keeper
+from core.worker import child as children
 
 ROOT = Path(__file__).resolve().parents[1]
 MINILM = encoders.get(DEFAULT_ENCODER)
@@ -362,7 +363,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     def instead(command: list[str], **options: object) -> subprocess.Popen[bytes]:
         return popen([sys.executable, "-c", start + code, command[-1]], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(worker.subprocess, "Popen", instead)
+    monkeypatch.setattr(children.subprocess, "Popen", instead)
 
 
 @pytest.mark.parametrize(
@@ -392,7 +393,7 @@ def test_a_child_that_fails(code: str, message: str, tmp_path: Path, monkeypatch
 
 def test_a_child_that_does_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "import signal; signal.signal(15, signal.SIG_IGN); time.sleep(60)")
-    monkeypatch.setattr(worker, "CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr(keeper, "CANCEL_SECONDS", 0.2)
     impatient = Worker(VectorStore(tmp_path))
     job_id = impatient.submit(DEFAULT_ENCODER, ["Drama"])
     until(impatient, job_id, lambda progress: progress.state == "loading")
@@ -426,7 +427,7 @@ def test_a_child_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*args: object, **options: object) -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(worker.subprocess, "Popen", refuse)
+    monkeypatch.setattr(children.subprocess, "Popen", refuse)
     lonely = Worker(VectorStore(tmp_path))
     failed = until(lonely, lonely.submit(DEFAULT_ENCODER, ["Drama"]), finished)
     assert failed.message == "The encoding process cannot be started (Cannot allocate memory). Try again later."
@@ -444,14 +445,14 @@ def test_a_failure_is_remembered_for_a_minute(tmp_path: Path, monkeypatch: pytes
         assert failing.submit("roberta-base", ["War"]) != job_id
         assert failing.submit(DEFAULT_ENCODER, ["War"], dtype="bfloat16") != job_id
         assert failing.submit(DEFAULT_ENCODER, ["Comedy", "Drama"], retry=True) != job_id
-        monkeypatch.setattr(worker, "FAILURE_SECONDS", 0.0)
+        monkeypatch.setattr(keeper, "FAILURE_SECONDS", 0.0)
         assert failing.submit(DEFAULT_ENCODER, ["Horror"]) != failing.submit(DEFAULT_ENCODER, ["War"])
     finally:
         failing.close()
 
 
 def test_finished_jobs_are_forgotten_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "JOBS_KEPT", 3)
+    monkeypatch.setattr(keeper, "JOBS_KEPT", 3)
     store = VectorStore(tmp_path)
     texts = [f"text {number}" for number in range(6)]
     store.keep(KEY, texts, np.ones((6, 4), np.float32), {})
@@ -533,7 +534,7 @@ def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
 
 def test_queries_go_first_but_not_for_ever(answering: tuple[Worker, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     worker_, told = answering
-    monkeypatch.setattr(worker, "QUERIES_IN_A_ROW", 2)
+    monkeypatch.setattr(keeper, "QUERIES_IN_A_ROW", 2)
     holding = worker_.submit("bert-base-uncased", ["hold"])
     until(worker_, holding, lambda progress: progress.state == "encoding")
     waiting = worker_.submit(DEFAULT_ENCODER, ["end"])
@@ -583,9 +584,9 @@ def test_a_query_that_fails_is_not_asked_over_and_over(answering: tuple[Worker, 
 
 def test_what_is_kept_of_queries_is_bounded(answering: tuple[Worker, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     worker_, _ = answering
-    monkeypatch.setattr(worker, "ANSWERS_KEPT", 2)
-    monkeypatch.setattr(worker, "ASKERS_KEPT", 3)
-    monkeypatch.setattr(worker, "QUERIES_WAITING", 2)
+    monkeypatch.setattr(keeper, "ANSWERS_KEPT", 2)
+    monkeypatch.setattr(keeper, "ASKERS_KEPT", 3)
+    monkeypatch.setattr(keeper, "QUERIES_WAITING", 2)
     for owner, text in enumerate(("a", "bb", "a", "ccc")):
         assert asked(worker_, str(owner), text).state == "done"
     # The two that were asked for last, and "a" was asked for after "bb".
@@ -599,7 +600,7 @@ def test_what_is_kept_of_queries_is_bounded(answering: tuple[Worker, Path], monk
 
 def test_too_many_queries(answering: tuple[Worker, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     worker_, _ = answering
-    monkeypatch.setattr(worker, "QUERIES_WAITING", 2)
+    monkeypatch.setattr(keeper, "QUERIES_WAITING", 2)
     limit = time.monotonic() + 30
     while worker_.ask("x", DEFAULT_ENCODER, "slow").state != "loading":
         assert time.monotonic() < limit

@@ -10,7 +10,7 @@ from core.charts.choice import lines_of_descent, over_k
 from core.charts.cluster import genre_lifts, year_shares
 from core.charts.colors import cluster_colors, colored, readable_on, with_color
 from core.charts.data import co_occurrence, films_by_year, genre_frequencies, missing_values
-from core.charts.figure import Figure
+from core.charts.figure import MOST_GENRES, Figure
 from core.charts.find import found_map
 from core.charts.overview import AXES, MOST_MARKS, genre_heatmap, genre_map, sizes
 from core.charts.printed import MAX_BUBBLES, printed_map, printed_trends
@@ -20,6 +20,7 @@ __all__ = [
     "AXES",
     "FEW_KNOWN",
     "MAX_BUBBLES",
+    "MOST_GENRES",
     "MOST_MARKS",
     "Figure",
     "agreement_matrix",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.charts.figure import GREY, ROW_HEIGHT, Figure, specification
+from core.charts.figure import GREY, MOST_GENRES, ROW_HEIGHT, Figure, specification
 
 YEARS_HEIGHT = 260
 FEW_FILMS = 20
@@ -17,8 +17,9 @@ def genre_lifts(genres: pd.DataFrame, color: str) -> Figure:
     """Draw the share of each genre in the cluster as a bar with its interval, and a tick for the catalogue's.
 
     genres has genre, share, share_low, share_high, catalogue_share, lift, lift_low, lift_high, n_cluster, in the
-    order to be shown. Selection: `pick` (field genre) on a click.
+    order to be shown, of which the first MOST_GENRES are. Selection: `pick` (field genre) on a click.
     """
+    genres = genres.head(MOST_GENRES)
     columns = ["genre", "n_cluster", "share", "share_low", "share_high", "catalogue_share"]
     return Figure(_genre_lifts(), genres[[*columns, "lift", "lift_low", "lift_high"]].assign(color=color))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, Figure, specification
+from core.charts.figure import CANVAS, GREY, MOST_GENRES, ROW_HEIGHT, Figure, specification
 
 YEARS_HEIGHT = 240
 BLUE = "#486ed6"
@@ -53,11 +53,11 @@ def _missing_values() -> dict[str, Any]:
 
 
 def genre_frequencies(genres: pd.DataFrame) -> Figure:
-    """Draw the films of each genre as bars; genres has genre, n_movies, share, n_alone.
+    """Draw the films of each genre as bars; genres has genre, n_movies, share, n_alone, most frequent first.
 
-    Selection: `pick` (field genre) on a click.
+    The first MOST_GENRES are drawn. Selection: `pick` (field genre) on a click.
     """
-    return Figure(_genre_frequencies(), genres[["genre", "n_movies", "share", "n_alone"]])
+    return Figure(_genre_frequencies(), genres[["genre", "n_movies", "share", "n_alone"]].head(MOST_GENRES))
 
 
 @cache

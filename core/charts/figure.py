@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # would find in the marks is in the tables.
 CANVAS = {"embedOptions": {"renderer": "canvas"}}
 GREY = "#7d8492"  # readable on a light and on a dark page
+MOST_GENRES = 60  # rows or columns of a chart that can still be told apart; the most frequent ones are drawn
 ROW_HEIGHT = 22
 
 

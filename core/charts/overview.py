@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from core.charts.figure import CANVAS, GREY, ROW_HEIGHT, Figure, specification
+from core.charts.figure import CANVAS, GREY, MOST_GENRES, ROW_HEIGHT, Figure, specification
 
 AXES = {
     "PCA": ("First principal component", "Second principal component"),
@@ -140,10 +140,14 @@ def _sizes() -> dict[str, Any]:
 def genre_heatmap(genres: pd.DataFrame, measure: Measure) -> Figure:
     """Draw genre by cluster; genres has cluster, label, stability (in words), genre, share, lift, n_cluster.
 
+    Of more than MOST_GENRES genres the most frequent are drawn.
+
     Share runs from nothing to all films; lift is on a logarithmic scale around 1, from orange (rarer than in the
     catalogue) to blue (more frequent). Selection: `pick` (fields cluster and genre) on a click.
     """
     rows = genres[["cluster", "label", "stability", "genre", "n_cluster", "share", "lift"]]
+    frequent = rows.groupby("genre")["n_cluster"].sum().nlargest(MOST_GENRES).index
+    rows = rows[rows["genre"].isin(frequent)]
     return Figure(_genre_heatmap(measure), rows.assign(shown=rows["lift"].clip(LEAST_LIFT, MOST_LIFT)))
 
 

@@ -60,6 +60,7 @@ from core.controls.frame import (
     sidebar,
     visit,
 )
+from core.controls.glossary import show_glossary
 from core.controls.health import counts_of, picked_health, show_health_films
 from core.controls.names import name_and_note, tables
 from core.controls.own import catalogue_line, show_switch
@@ -106,7 +107,7 @@ from core.controls.tables import (
 from core.controls.trends import decade_table, risen_and_fallen, show_box_office
 from core.controls.upload import bring_films
 from core.controls.welcome import show_welcome
-from core.controls.words import counted, plain, these, unit
+from core.controls.words import counted, genres_drawn, plain, these, unit
 
 __all__ = [
     "LIKE",
@@ -146,6 +147,7 @@ __all__ = [
     "found_lists",
     "found_sentence",
     "genre_picked",
+    "genres_drawn",
     "hardware_line",
     "how_it_was_made",
     "how_it_was_measured",
@@ -192,6 +194,7 @@ __all__ = [
     "show_flow",
     "show_found_film",
     "show_found_map",
+    "show_glossary",
     "show_health",
     "show_health_films",
     "show_matches",

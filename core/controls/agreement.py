@@ -11,7 +11,7 @@ from core import agreement, cache, charts, encoders, health
 from core.agreement import Comparison, Worth
 from core.background import Task
 from core.charts.agreement import Agreement
-from core.controls import selections
+from core.controls import glossary, selections
 from core.controls.encoding import job_progress
 from core.controls.frame import PAGES, View, visitor
 from core.controls.picks import show_chart
@@ -189,7 +189,7 @@ def _mean_stability(view: View, settings: Settings, clusters: "np.ndarray[tuple[
 
 def show_worth(table: pd.DataFrame) -> None:
     """Draw what each encoder's clusters are worth, side by side."""
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    number, text = glossary.number, glossary.text
     st.dataframe(
         table,
         hide_index=True,
@@ -197,24 +197,14 @@ def show_worth(table: pd.DataFrame) -> None:
         placeholder="not defined",
         alt="Table of the encoders with coherence, stability, agreement of seeds and agreement with genres.",
         column_config={
-            "encoder": text("Encoder", pinned=True),
-            "coherence": number(
-                "Coherence", format="%.3f", help="How much of their genres two films of a cluster share, 0 to 1."
-            ),
-            "over_seeds": text("Over seeds", help="Lowest and highest coherence over the seeds 0 to 19."),
-            "stability": text(
-                "Stability", help="How well clusters are found again when films are drawn anew, mean over films."
-            ),
-            "lowest": text("Lowest", help="Of the least stable cluster: solid from 0.85, fair from 0.6."),
-            "seeds": text(
-                "Seeds agree", help="Mean adjusted Rand index of the clusters of any two of the seeds 0 to 19."
-            ),
-            "first_genre": number("First genre", format="%.2f", help="AMI with the genre that a film names first."),
-            "dominant_genre": number(
-                "Dominant genre",
-                format="%.2f",
-                help="AMI with a film's dominant genre: of its genres the one that the fewest films have.",
-            ),
+            "encoder": st.column_config.TextColumn("Encoder", pinned=True),
+            "coherence": number("Coherence", format="%.3f"),
+            "over_seeds": text("Over seeds"),
+            "stability": text("Mean stability"),
+            "lowest": text("Lowest"),
+            "seeds": text("Seeds agree"),
+            "first_genre": number("First genre", format="%.2f"),
+            "dominant_genre": number("Dominant genre", format="%.2f"),
         },
     )
 
@@ -238,9 +228,7 @@ def show_health(comparison: Comparison, found: dict[tuple[str, health.Variant], 
     frame = comparison.frame[["encoder", "cosine_before", "cosine", "effective_rank", "dimensions"]].copy()
     for kind in health.VARIANTS:
         frame[kind] = [_in_words(found[each, kind]) if found else "for genres only" for each in frame["encoder"]]
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    moved = "Share of the films that would be in another cluster, and how far their vectors move as a part of the "
-    moved += "distance between two films with different genres."
+    number, text = glossary.number, glossary.text
     st.dataframe(
         frame,
         hide_index=True,
@@ -248,19 +236,13 @@ def show_health(comparison: Comparison, found: dict[tuple[str, health.Variant], 
         placeholder="not defined",
         alt="Table of the encoders with mean cosine, effective rank, and what order and letter case do.",
         column_config={
-            "encoder": text("Encoder", pinned=True),
-            "cosine_before": number(
-                "Cosine, encoded",
-                format="%.3f",
-                help="Mean cosine of two films with different genres: near 1 all vectors lie in one narrow cone.",
-            ),
-            "cosine": number("Cosine, clustered", format="%.3f", help="The same after centring, if any."),
-            "effective_rank": number(
-                "Effective rank", format="%.1f", help="How many dimensions the films use (Roy and Vetterli 2007)."
-            ),
+            "encoder": st.column_config.TextColumn("Encoder", pinned=True),
+            "cosine_before": number("Cosine, encoded", format="%.3f"),
+            "cosine": number("Cosine, clustered", format="%.3f"),
+            "effective_rank": number("Effective rank", format="%.1f"),
             "dimensions": number("Of dimensions", format="%d"),
-            "order": text("Reverse order", help=moved),
-            "case": text("Small letters", help=moved),
+            "order": text("Reverse order"),
+            "case": text("Small letters"),
         },
     )
 

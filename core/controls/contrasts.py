@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core.controls import selections
+from core.controls import glossary, selections
 from core.controls.frame import View
 from core.controls.tables import MEASURE_NAMES, film_table, films_line
 from core.controls.words import plain
@@ -67,18 +67,9 @@ def contrast_table(rows: pd.DataFrame, names: tuple[str, str], alt: str) -> int 
             "value": st.column_config.TextColumn("Value", pinned=True, width="small"),
             "a": st.column_config.TextColumn(f"A: {names[0]}"),
             "b": st.column_config.TextColumn(f"B: {names[1]}"),
-            "apart": st.column_config.TextColumn(
-                "A less B (95 % interval)",
-                help="For a value the difference of the two shares, for a number the difference of the two medians.",
-            ),
-            "log_odds": st.column_config.NumberColumn(
-                "Log-odds ratio", format="%+.2f", help="Of a value; above 0 it is more frequent in A."
-            ),
-            "delta": st.column_config.NumberColumn(
-                "Cliff's delta",
-                format="%+.2f",
-                help="Of a number: how much more often a film of A is above one of B than below it, -1 to 1.",
-            ),
+            "apart": st.column_config.TextColumn("A less B (95 % interval)", help=glossary.TERMS["A less B"]),
+            "log_odds": glossary.number("Log-odds ratio", format="%+.2f"),
+            "delta": glossary.number("Cliff's delta", format="%+.2f"),
         },
     )
     picked = selections.rows_in(chosen.get("selection"), len(rows))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core import cache, charts, encoders, search
 from core.checkpoints import megabytes
-from core.controls import selections
+from core.controls import glossary, selections
 from core.controls.frame import View, visitor
 from core.controls.names import tables
 from core.controls.picks import (
@@ -34,13 +34,11 @@ MAX_TITLES = 50
 PATIENCE = 0.25  # seconds that an answer is waited for before the page says that it waits
 LISTS = {
     "genre_list": st.column_config.TextColumn("Genre list", width=190),
-    "cosine": st.column_config.NumberColumn("Cosine", format="%.3f", width=70),
-    "n_movies": st.column_config.NumberColumn("Films", format="localized", width=60),
-    "cluster": st.column_config.NumberColumn("Cluster", width=65),
+    "cosine": glossary.number("Cosine", format="%.3f", width=70),
+    "n_movies": glossary.number("Films", format="localized", width=60),
+    "cluster": glossary.number("Cluster", width=65),
     "why": st.column_config.TextColumn("Why", width="medium"),
-    "overlap": st.column_config.NumberColumn(
-        "Overlap", format="%.2f", width="small", help="Genres in both lists out of all in either, 0 to 1 (Jaccard)."
-    ),
+    "overlap": glossary.number("Overlap", format="%.2f", width="small"),
     "name": st.column_config.TextColumn("Cluster name", width="medium"),
 }
 

@@ -5,6 +5,7 @@ import streamlit as st
 
 from core import cache
 from core.controls import selections
+from core.controls.glossary import TERMS
 from core.controls.tables import film_table
 from core.controls.words import counted, plain
 from core.movies import Catalogue
@@ -22,10 +23,10 @@ def counts_of(catalogue: Catalogue) -> list[tuple[str, str, str]]:
     missing = cache.missing_values(catalogue).set_index("column")["n_missing"]
     counts = [
         ("Films", catalogue.n_movies, "All films of the catalogue, whatever the filters."),
-        ("Genre lists", len(catalogue.genre_lists), "Different lists of genres among them."),
-        ("Without genres", int(missing.get("genres", catalogue.n_movies)), "They are in no cluster."),
-        ("Without a year", int(missing.get("year", catalogue.n_movies)), "They are in no chart over years."),
-        ("Without a title", int(missing.get("title", 0)), "They are kept, with an empty title."),
+        ("Genre lists", len(catalogue.genre_lists), TERMS["Genre lists"]),
+        ("Without genres", int(missing.get("genres", catalogue.n_movies)), TERMS["Without genres"]),
+        ("Without a year", int(missing.get("year", catalogue.n_movies)), TERMS["Without a year"]),
+        ("Without a title", int(missing.get("title", 0)), TERMS["Without a title"]),
     ]
     return [(name, f"{value:,}", help_text) for name, value, help_text in counts]
 

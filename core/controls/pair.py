@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core import agreement, cache, charts, diagnostics, encoders
 from core.analysis import Analysis
-from core.controls import selections
+from core.controls import glossary, selections
 from core.controls.agreement import choose_encoder
 from core.controls.frame import View
 from core.controls.names import named, tables
@@ -95,7 +95,7 @@ def show_matches(view: View, pair: Pair) -> None:
     ]
     shown = rows.assign(a=names[0], b=names[1])[["a", "n_a", "b", "n_b", "n_both", "jaccard"]]
     cells = [("cell", cell) for cell in zip(rows["a"].tolist(), rows["b"].tolist(), strict=True)]
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    number, text = glossary.number, st.column_config.TextColumn
     st.dataframe(
         shown,
         hide_index=True,
@@ -111,7 +111,7 @@ def show_matches(view: View, pair: Pair) -> None:
             "b": text("Cluster in B", width="medium"),
             "n_b": number("Films in B's", format="localized"),
             "n_both": number("In common", format="localized"),
-            "jaccard": number("Jaccard", format="%.2f", help="Films in both over films in either, 0 to 1."),
+            "jaccard": number("Jaccard", format="%.2f"),
         },
     )
     show_picked_films(view, pair, "matches")
@@ -151,7 +151,7 @@ def show_movers(view: View, pair: Pair) -> None:
             "kept": rows["kept"],
         }
     )
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    number, text = glossary.number, st.column_config.TextColumn
     st.dataframe(
         shown,
         hide_index=True,
@@ -166,11 +166,7 @@ def show_movers(view: View, pair: Pair) -> None:
             "n_movies": number("Films", format="localized", width="small"),
             "a": text("Cluster in A", width="medium"),
             "b": text("Cluster in B", width="medium"),
-            "kept": number(
-                "Company kept",
-                format="%.2f",
-                help="Films that share its cluster in both, over those in either, 0 to 1.",
-            ),
+            "kept": number("Company kept", format="%.2f"),
         },
     )
     show_picked_films(view, pair, "movers")

@@ -5,7 +5,7 @@ import streamlit as st
 
 from core import cache, checkpoints, encoders, worker
 from core.checkpoints import megabytes
-from core.controls import selections
+from core.controls import glossary, selections
 from core.controls.encoding import job_progress
 from core.controls.frame import PAGES
 from core.controls.words import plain
@@ -76,7 +76,7 @@ def hardware_line() -> str:
 
 def show_encoders(table: pd.DataFrame) -> str | None:
     """Draw the table and return the encoder whose row is selected, if one is."""
-    number = st.column_config.NumberColumn
+    number = glossary.number
     chosen = st.dataframe(
         table.assign(stored=[f"{row.stored:,} of {row.of:,}" for row in table.itertuples()]).drop(columns="of"),
         hide_index=True,
@@ -89,12 +89,12 @@ def show_encoders(table: pd.DataFrame) -> str | None:
         column_config={
             "encoder": st.column_config.TextColumn("Encoder", pinned=True),
             "files": st.column_config.TextColumn("Files"),
-            "stored": st.column_config.TextColumn("Vectors stored", help="Genre lists with a vector."),
-            "dimension": number("Dimensions", format="%d", help="Numbers in a vector."),
+            "stored": glossary.text("Vectors stored"),
+            "dimension": number("Dimensions", format="%d"),
             "parameters": number("Millions of parameters", format="%.1f"),
             "languages": st.column_config.TextColumn("Languages"),
             "cased": st.column_config.TextColumn("Case"),
-            "speed": number("Texts a second", format="%.0f", help="As measured on this machine."),
+            "speed": number("Texts a second", format="%.0f"),
             "device": st.column_config.TextColumn("Encoded on"),
             "then": st.column_config.TextColumn(
                 "From tokens to vector", help="How a text's tokens become one vector, and what is done to it."

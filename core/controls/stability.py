@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core import cache, stability
 from core.controls.frame import View, visitor
+from core.controls.glossary import TERMS
 
 REST_SECONDS = 1.0  # while the slider is still moving, measuring would only be in its way
 LOOKS: dict[str, tuple[str, Literal["green", "yellow", "red", "gray"]]] = {
@@ -19,11 +20,6 @@ LOOKS: dict[str, tuple[str, Literal["green", "yellow", "red", "gray"]]] = {
     "measuring": (":material/hourglass_top:", "gray"),
     "not": (":material/help:", "gray"),
 }
-MEANING = (
-    f"Films are drawn anew and clustered again, {stability.N_REFITS} times; stability is the share of its films that a "
-    "cluster has in common with the one that is then most like it (mean Jaccard, Hennig 2007). Solid from "
-    f"{stability.SOLID}, fair from {stability.FAIR}; a shaky one should not be quoted."
-)
 ABOUT_LABELS = "In brackets how stable the cluster is: solid, fair or shaky, from 0 to 1."
 
 
@@ -55,7 +51,7 @@ def badge(view: View, cluster: int) -> None:
     """Draw a cluster's stability as a badge."""
     told = words(view)[cluster]
     icon, color = LOOKS[told.split()[0]]
-    st.badge(f"Stability {told}", icon=icon, color=color, help=MEANING)
+    st.badge(f"Stability {told}", icon=icon, color=color, help=TERMS["Stability"])
 
 
 @st.fragment(run_every=1.5)

@@ -6,29 +6,25 @@ import pandas as pd
 import streamlit as st
 
 from core import cache, encoders, minibatch
-from core.controls import selections, stability
+from core.controls import glossary, selections
 from core.controls.frame import View
+from core.controls.glossary import TERMS
 from core.controls.picks import row_picked
 from core.controls.words import plain, unit
-from core.stability import N_SEEDS
 
 LAZY_ROWS = 20_000
-STABILITY_COLUMN = st.column_config.TextColumn("Stability", width="small", help=stability.MEANING)
+STABILITY_COLUMN = glossary.text("Stability", width="small")
 OVERVIEW_CONFIG = {
-    "cluster": st.column_config.NumberColumn("Cluster", width="small"),
+    "cluster": glossary.number("Cluster", width="small"),
     "name": st.column_config.TextColumn("Name", width="medium"),
-    "n_movies": st.column_config.NumberColumn("Films", format="localized", width="small"),
-    "percent": st.column_config.NumberColumn("Share", format="%.1f %%", width="small"),
-    "coherence": st.column_config.NumberColumn("Coherence", format="%.2f", width="small"),
-    "silhouette": st.column_config.NumberColumn("Silhouette", format="%.2f", width="small"),
+    "n_movies": glossary.number("Films", format="localized", width="small"),
+    "percent": glossary.number("Share", format="%.1f %%", width="small"),
+    "coherence": glossary.number("Coherence", format="%.2f", width="small"),
+    "silhouette": glossary.number("Silhouette", format="%.2f", width="small"),
     "stability": STABILITY_COLUMN,
-    "median_year": st.column_config.NumberColumn("Year", format="%d", width="small", help="Median over the films."),
-    "median_tomatometer": st.column_config.NumberColumn(
-        "Tomatometer", format="%d %%", width="small", help="Median over the films that have a Tomatometer."
-    ),
-    "n_tomatometer": st.column_config.NumberColumn(
-        "Rated films", format="localized", width="small", help="Films that have a Tomatometer."
-    ),
+    "median_year": glossary.number("Year", format="%d", width="small"),
+    "median_tomatometer": glossary.number("Tomatometer", format="%d %%", width="small"),
+    "n_tomatometer": glossary.number("Rated films", format="localized", width="small"),
     "top_genres": st.column_config.TextColumn("Most frequent genres, share (×lift)", width="large"),
     "note": st.column_config.TextColumn("Your note", width="medium"),
 }
@@ -46,37 +42,20 @@ def figures(view: View) -> list[tuple[str, str, str]]:
     """Return the headline figures: name, value, and what it means."""
     found = view.analysis
     return [
-        ("Films", f"{found.counts.movies:,}", "Films under the filters, with or without genres."),
-        (
-            "Without genres",
-            f"{found.counts.without_genres:,}",
-            "Films that name no genre. They are counted and exported, and belong to no cluster.",
-        ),
-        (
-            f"{unit(view.catalogue).capitalize()}s",
-            f"{found.n_lists:,}",
-            "What is clustered: different lists of genres, or other texts with the genres of their films. Films with "
-            "the same one are never split.",
-        ),
-        ("Clusters (k)", f"{found.clustering.n_clusters}", "How many groups k-means made."),
+        ("Films", f"{found.counts.movies:,}", TERMS["Films"]),
+        ("Without genres", f"{found.counts.without_genres:,}", TERMS["Without genres"]),
+        (f"{unit(view.catalogue).capitalize()}s", f"{found.n_lists:,}", TERMS["Genre lists"]),
+        ("Clusters (k)", f"{found.clustering.n_clusters}", TERMS["Clusters (k)"]),
         (
             "Silhouette",
             _figure(found.silhouette.overall),
-            "From -1 to 1: how much nearer films are to their own cluster than to the next one. "
-            f"{found.silhouette.basis}, in the encoder's own space; not to be compared between encoders.",
+            f"{TERMS['Silhouette']} {found.silhouette.basis}.",
         ),
-        (
-            "Coherence",
-            _figure(found.coherence.overall),
-            "From 0 to 1: how much of their genres two films of the same cluster share on average (Jaccard). "
-            f"{found.coherence.basis}. It needs no vectors, so encoders can be compared by it.",
-        ),
+        ("Coherence", _figure(found.coherence.overall), f"{TERMS['Coherence']} {found.coherence.basis}."),
         (
             "Seed agreement",
             "measuring" if view.agreement is None else _figure(view.agreement),
-            f"How much of the clusters is owed to where k-means starts: the films are clustered with {N_SEEDS} seeds, "
-            "and each two of these clusterings compared (adjusted Rand index, mean over all pairs). 1: the seed makes "
-            "no difference; near 0: with another seed most films would have other neighbours.",
+            TERMS["Seed agreement"],
         ),
     ]
 
@@ -85,13 +64,9 @@ def cluster_figures(row: pd.Series) -> list[tuple[str, str, str]]:
     """Return a cluster's headline figures: name, value, and what it means."""
     score, n_score = row["median_tomatometer"], int(row["n_tomatometer"])
     return [
-        ("Films", f"{int(row['n_movies']):,}", "Films of the cluster under the filters."),
-        ("Coherence", _figure(row["coherence"]), "How much of their genres two of its films share on average, 0 to 1."),
-        (
-            "Silhouette",
-            _figure(row["silhouette"]),
-            "How much nearer its films are to one another than to the next cluster.",
-        ),
+        ("Films", f"{int(row['n_movies']):,}", TERMS["Films"]),
+        ("Coherence", _figure(row["coherence"]), TERMS["Coherence"]),
+        ("Silhouette", _figure(row["silhouette"]), TERMS["Silhouette"]),
         (
             "Median Tomatometer",
             "not known" if n_score == 0 else f"{score:.0f} %",
@@ -158,7 +133,7 @@ def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> i
     """
     lazy = len(films) > LAZY_ROWS
     pick = pick and not lazy
-    number = st.column_config.NumberColumn
+    number = glossary.number
     chosen: Any = st.dataframe(
         films,
         hide_index=True,
@@ -211,9 +186,9 @@ def list_table(view: View, lists: pd.DataFrame, columns: tuple[str, ...], key: s
         alt=alt,
         column_config={
             "text": st.column_config.TextColumn(unit(view.catalogue).capitalize(), width="medium"),
-            "n_movies": st.column_config.NumberColumn("Films", format="localized", width="small"),
-            "distance": st.column_config.NumberColumn("Distance", format="%.2f", width="small"),
-            "margin": st.column_config.NumberColumn("Margin", format="%.2f", width="small"),
+            "n_movies": glossary.number("Films", format="localized", width="small"),
+            "distance": glossary.number("Distance", format="%.2f", width="small"),
+            "margin": glossary.number("Margin", format="%.2f", width="small"),
             "runner_up_name": st.column_config.TextColumn("Runner-up cluster"),
         },
     )
@@ -233,12 +208,12 @@ def stand_out_table(table: pd.DataFrame, column: str, alt: str) -> None:
         alt=alt,
         column_config={
             "value": st.column_config.TextColumn("Name", width="medium"),
-            "n_cluster": st.column_config.NumberColumn("Films here", format="localized", width="small"),
-            "n_all": st.column_config.NumberColumn("Films in all", format="localized", width="small"),
-            "share": st.column_config.NumberColumn("Share here", format="%.1f %%", width="small"),
-            "lift": st.column_config.NumberColumn("Lift", format="%.1f", width="small"),
-            "lift_low": st.column_config.NumberColumn("Lift, lower end", format="%.1f", width="small"),
-            "lift_high": st.column_config.NumberColumn("Lift, upper end", format="%.1f", width="small"),
+            "n_cluster": glossary.number("Films here", format="localized", width="small"),
+            "n_all": glossary.number("Films in all", format="localized", width="small"),
+            "share": glossary.number("Share here", format="%.1f %%", width="small"),
+            "lift": glossary.number("Lift", format="%.1f", width="small"),
+            "lift_low": glossary.number("Lift, lower end", format="%.1f", width="small"),
+            "lift_high": glossary.number("Lift, upper end", format="%.1f", width="small"),
         },
     )
 

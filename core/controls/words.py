@@ -2,6 +2,7 @@
 
 import re
 
+from core.charts import MOST_GENRES
 from core.legible import legible
 from core.movies import GENRES, Catalogue
 
@@ -32,6 +33,11 @@ def different(catalogue: Catalogue) -> str:
 def counted(n: int, noun: str) -> str:
     """Return a number with its noun, which takes an s unless there is one."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def genres_drawn(n: int) -> str:
+    """Say which genres a chart draws, empty where it draws all n."""
+    return f" Drawn are the {MOST_GENRES} most frequent of {n:,} genres." if n > MOST_GENRES else ""
 
 
 def these(n: int, noun: str) -> str:

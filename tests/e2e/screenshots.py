@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.e2e.conftest import CHROMIUM, FLAGS, ROOT, Server, settle
 
@@ -19,6 +19,7 @@ PAGES = {
     "compare_encoders": "/compare_encoders?k=12",
     "compare": "/compare?k=12&a=6&b=4",
     "trends": "/trends?k=12",
+    "about": "/about",
 }
 WIDTHS = {"": 1280, "-narrow": 390}
 
@@ -34,8 +35,9 @@ def main() -> None:
                 page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
                 for name, path in PAGES.items():
                     page.goto(f"{server.url}{path}")
-                    page.wait_for_selector("[data-testid=stDataFrame]", timeout=120_000)
+                    page.wait_for_selector("[data-testid=stDataFrame], [data-testid=stTable]", timeout=120_000)
                     settle(page)
+                    expect(page.get_by_test_id("stMain")).not_to_contain_text("measuring", timeout=120_000)
                     height = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollHeight")
                     page.set_viewport_size({"width": width, "height": min(height, 5000)})
                     page.wait_for_timeout(2_000)

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import encoders, worker
+from core import encoders
 from core.encoders import DEFAULT_ENCODER
 from core.vectors import VectorStore
-from core.worker import Worker
+from core.worker import Worker, keeper, process
+from core.worker import child as children
 from tests.test_worker import finished, gone, until
 
 KEY = encoders.key(encoders.get(DEFAULT_ENCODER))
@@ -81,7 +82,7 @@ def child_that(monkeypatch: pytest.MonkeyPatch, folder: Path, how: str = "pass",
     def instead(command: list[str], **options: object) -> object:
         return POPEN([sys.executable, "-c", code, command[-1]], **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(worker.subprocess, "Popen", instead)
+    monkeypatch.setattr(children.subprocess, "Popen", instead)
     return marker
 
 
@@ -123,7 +124,7 @@ def test_whenever_it_ends_nothing_finished_is_lost(
     # The next try starts another process, which does the rest and only that.
     before = {path.name for path in (tmp_path / KEY).glob("part-*")}
     child_that(monkeypatch, tmp_path)
-    quick._silent_seconds = worker.SILENT_SECONDS
+    quick._silent_seconds = keeper.SILENT_SECONDS
     done = until(quick, quick.submit(DEFAULT_ENCODER, TEXTS, retry=True), finished)
     assert (done.state, done.done, done.already_stored) == ("done", 32, failed.done)
     assert before <= {path.name for path in (tmp_path / KEY).glob("part-*")}
@@ -150,7 +151,7 @@ def test_others_go_on_after_a_hang(quick: Worker, tmp_path: Path, monkeypatch: p
     child_that(monkeypatch, tmp_path)
     lose_patience(quick, marker, 1)
     until(quick, hangs, lambda progress: progress.state == "failed")
-    quick._silent_seconds = worker.SILENT_SECONDS
+    quick._silent_seconds = keeper.SILENT_SECONDS
     assert until(quick, waits, finished).state == "done"
     assert quick.progress(hangs).state == "failed"
     assert gone(pid)
@@ -172,7 +173,7 @@ def test_real_want_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
         return POPEN(command, preexec_fn=limit, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(worker.subprocess, "Popen", limited)
+    monkeypatch.setattr(children.subprocess, "Popen", limited)
     starved = Worker(VectorStore(tmp_path))
     try:
         failed = until(starved, starved.submit(DEFAULT_ENCODER, TEXTS), finished)
@@ -200,10 +201,10 @@ def test_real_want_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_want_of_memory_is_known_by_its_many_names(error: Exception, told: bool) -> None:
-    assert ("Memory ran out in the encoding process." in worker._told_of(error)) is told
+    assert ("Memory ran out in the encoding process." in process.told_of(error)) is told
     wrapped = encoders.EncoderError("MiniLM cannot be loaded.")
     wrapped.__cause__ = error
-    assert ("Memory ran out" in worker._told_of(wrapped)) is told
+    assert ("Memory ran out" in process.told_of(wrapped)) is told
 
 
 def test_a_failure_in_the_middle_says_what_is_kept(

@@ -1,53 +1,26 @@
-"""The one process that imports torch: jobs, their progress, their cancelling, and the process's death.
+"""The keeper of the child, in the web process: jobs and queries in their order, and what becomes of each."""
 
-`Worker` lives in the web process. It owns at most one child, started as `python -m core.worker FD` and spoken
-to over a socket pair, and gives it one job at a time. The child writes each finished chunk to the vector
-store before it starts the next, so that nothing finished is lost with it. POSIX only: the child inherits its
-end of the socket pair as a file descriptor.
-
-A visitor's own words (a query) are encoded too, but never stored: their vectors stay in the memory of the web process,
-the latest ones only. Queries go before waiting jobs, and between the chunks of a running job for the same model.
-"""
-
-import errno
-import gc
 import hashlib
 import logging
-import math
-import os
-import signal
-import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from core import devices, embeddings, encoders
-from core.checkpoints import OnBytes
-from core.devices import Device
-from core.encoders import DTYPES, Dtype, Encoder, EncoderError, WantedDtype
-from core.log import SETTING, Fact, event, set_up
+from core import embeddings, encoders
+from core.encoders import Dtype, Encoder, WantedDtype
+from core.log import Fact, event
 from core.vectors import Float32, VectorStore
+from core.worker import child as children
+from core.worker.child import Child
+from core.worker.jobs import FINISHED, Progress, State, allowed, stored
 
-State = Literal["queued", "fetching", "loading", "encoding", "done", "cancelled", "failed"]
-Load = Callable[[Encoder, Device, OnBytes], embeddings.Model]
-Keep = Callable[[str, Sequence[str], Float32, Mapping[str, str]], None]
-
-FINISHED: frozenset[State] = frozenset({"done", "cancelled", "failed"})
 POLL_SECONDS = 0.1  # how long the parent listens to the child before it looks after its own wishes
 CANCEL_SECONDS = 10.0  # how long the child may take to notice that its job was cancelled
 SILENT_SECONDS = 1800.0  # how long the child may say nothing while it has a job; a chunk takes minutes at the worst
-FETCH_REPORT_SECONDS = 0.2  # how often the bytes that have arrived are reported
 FAILURE_SECONDS = 60.0  # for how long a failed job is handed out again instead of being tried again
 JOBS_KEPT = 64  # finished jobs whose progress can still be asked for
 ANSWERS_KEPT = 256  # vectors of queries, at most 3 kB each for the encoders that are built in
@@ -55,202 +28,8 @@ ASKERS_KEPT = 256  # visitors whose last query is remembered
 QUERIES_WAITING = 32
 QUERIES_IN_A_ROW = 8  # before a waiting job has its turn
 LOADED_SECONDS = 0.3  # what takes less was no loading
-ORPHAN_SECONDS = 0.3  # how often the child looks whether its server is still there
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is; counts are distinct texts.
-
-    `done` includes the `already_stored` texts that had a vector before the job started, `total` is all.
-    `texts_per_second` and `seconds_left` are None until the first chunk is finished, `position` is the number
-    of jobs before this one, `message` a plain sentence where the job failed, and `facts`, once the job is
-    done, tell how its vectors were made (`VectorStore.facts`). While the encoder's files are fetched, `bytes_done`
-    of `bytes_total` are here, at `bytes_per_second`, and `seconds_left` is the time that the rest of them takes.
-    For a query, `seconds_left` is that of the running job while it waits, and that of loading while it loads, None
-    where that is not known.
-    """
-
-    job_id: str
-    encoder_id: str
-    state: State
-    done: int
-    total: int
-    already_stored: int
-    texts_per_second: float | None = None
-    seconds_left: float | None = None
-    position: int = 0
-    message: str | None = None
-    facts: Mapping[str, str] | None = None
-    bytes_done: int = 0
-    bytes_total: int = 0
-    bytes_per_second: float | None = None
-
-
-class _StoppedError(Exception):
-    """The job was cancelled while files were fetched."""
-
-
-class _SilentError(Exception):
-    """The child said nothing for too long."""
-
-
-def stored(
-    store: VectorStore, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype = "auto", owner: str = ""
-) -> Dtype | None:
-    """Return the number format in which all the texts have vectors (of an owner), float32 before others, or None."""
-    for each in _allowed(dtype):
-        if not store.missing(encoders.key(encoder, each, owner), texts):
-            return each
-    return None
-
-
-def _allowed(dtype: WantedDtype) -> tuple[Dtype, ...]:
-    return DTYPES if dtype == "auto" else (dtype,)
-
-
-def work(
-    encoder: Encoder,
-    texts: Sequence[str],
-    store: VectorStore,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
-    *,
-    dtype: WantedDtype = "auto",
-    chunk_size: int = 128,
-    load: Load = embeddings.load,
-    keep: Keep | None = None,
-    job_id: str = "",
-    owner: str = "",
-) -> dict[str, str]:
-    """Encode the texts that have no vector yet, chunk by chunk, and return the facts of the store.
-
-    Used by the worker's child and, in its own process, by the command line. `on_progress` gets a Progress
-    while files are fetched, when the model starts to load, when encoding starts, after every chunk, and at the end,
-    where its state is "done" or "cancelled"; `should_stop` is asked between chunks and while files arrive. A chunk
-    that cannot be written, or has an owner, goes to `keep` (`store.keep` if None); `load` may hand out a model that is
-    loaded already. Raises EncoderError when the model cannot be loaded or gives no usable vectors.
-    """
-    wanted = list(dict.fromkeys(texts))
-    found = stored(store, encoder, wanted, dtype, owner)
-    if found is not None:
-        facts = store.facts(encoders.key(encoder, found, owner))
-        n = len(wanted)
-        on_progress(Progress(job_id, encoder.id, "done", n, n, n, facts=facts))
-        return facts
-    device = _device(encoder, wanted, dtype)
-    key = encoders.key(encoder, device.dtype, owner)
-    missing = store.missing(key, wanted)
-    already = len(wanted) - len(missing)
-    report = Progress(job_id, encoder.id, "loading", already, len(wanted), already)
-    try:
-        if not should_stop():
-            on_progress(report)
-            model = load(encoder, device, _bytes_reporter(report, on_progress, should_stop))
-            report = replace(report, state="encoding")
-            on_progress(report)
-            chunks = embeddings.encode_chunks(model, missing, chunk_size)
-            kept = partial(keep or store.keep, key)
-            put = kept if owner else _putter(store, key, keep or store.keep)
-            started = chunk_started = time.perf_counter()
-            while not should_stop() and (encoded := next(chunks, None)):
-                rows, vectors = encoded
-                facts = _chunk_facts(model, len(rows), time.perf_counter() - chunk_started)
-                put([missing[row] for row in rows], vectors, facts)
-                chunk_started = time.perf_counter()
-                report = _after_chunk(report, len(rows), chunk_started - started)
-                on_progress(report)
-    except _StoppedError:
-        pass
-    state: State = "done" if report.done == report.total else "cancelled"
-    facts = store.facts(key)
-    on_progress(replace(report, state=state, seconds_left=None, facts=facts if state == "done" else None))
-    return facts
-
-
-def _device(encoder: Encoder, texts: Sequence[str], dtype: WantedDtype) -> Device:
-    """Choose device and number format for a job; raise EncoderError where there is none as wanted."""
-    try:
-        return devices.choose(dtype, devices.work(encoder.parameters or 0, sum(map(len, texts))))
-    except ValueError as error:
-        raise EncoderError(str(error)) from error
-    except ImportError as error:
-        raise EncoderError(
-            f"{encoder.title} needs PyTorch, and it cannot be imported here ({error}). Install what requirements.txt "
-            "lists, then try again."
-        ) from error
-
-
-def _bytes_reporter(
-    report: Progress, on_progress: Callable[[Progress], None], should_stop: Callable[[], bool]
-) -> OnBytes:
-    """Return what is told of the bytes that arrive: it reports them now and then, and stops where it should."""
-    started = last = 0.0
-    first = 0
-
-    def on_bytes(done: int, total: int) -> None:
-        nonlocal started, last, first
-        now = time.perf_counter()
-        if not started:
-            started, first = now, done
-        if done < total and now - last < FETCH_REPORT_SECONDS:
-            return
-        last = now
-        if should_stop():
-            raise _StoppedError
-        rate = (done - first) / (now - started) if now > started and done > first else None
-        left = (total - done) / rate if rate else None
-        state: State = "fetching" if done < total else "loading"
-        on_progress(
-            replace(report, state=state, bytes_done=done, bytes_total=total, bytes_per_second=rate, seconds_left=left)
-        )
-
-    return on_bytes
-
-
-def _after_chunk(report: Progress, n_texts: int, seconds: float) -> Progress:
-    done = report.done + n_texts
-    rate = (done - report.already_stored) / max(seconds, 1e-9)
-    return replace(report, done=done, texts_per_second=rate, seconds_left=(report.total - done) / rate)
-
-
-def _chunk_facts(model: embeddings.Model, n_texts: int, seconds: float) -> dict[str, str]:
-    device = model.device
-    return {
-        "encoder": model.encoder.id,
-        "device": device.label,
-        "dtype": device.dtype,
-        "reason": device.reason,
-        "seconds": f"{seconds:.6f}",
-        "texts": str(n_texts),
-    }
-
-
-def _putter(store: VectorStore, key: str, keep: Keep) -> Callable[[list[str], Float32, Mapping[str, str]], None]:
-    """Return a function that writes a chunk, or keeps it where the disk cannot be written."""
-    warned = False
-
-    def put(texts: list[str], vectors: Float32, facts: Mapping[str, str]) -> None:
-        nonlocal warned
-        try:
-            store.write(key, texts, vectors, facts)
-        except OSError as error:  # a read-only folder, a full disk: the work is not lost for that
-            if not warned:
-                why = error.strerror or error
-                log.warning("The vector store cannot be written (%s): vectors stay in memory.", why)
-            warned = True
-            keep(key, texts, vectors, facts)
-
-    return put
-
-
-@dataclass(frozen=True, eq=False)
-class _Child:
-    process: subprocess.Popen[bytes]
-    connection: Connection
 
 
 @dataclass(eq=False)
@@ -269,12 +48,16 @@ class _Job:
     finished: float = 0.0
     query: bool = False
     owner: str = ""
-    sent_to: _Child | None = None
+    sent_to: Child | None = None
     loading_since: float = 0.0
     fetching_since: float = 0.0
     asked: float = field(default_factory=time.monotonic)
     started: float = 0.0
     exit_code: int | None = None
+
+
+class _SilentError(Exception):
+    """The child said nothing for too long."""
 
 
 class Worker:
@@ -309,7 +92,7 @@ class Worker:
         self._answers: OrderedDict[tuple[str, str], Float32] = OrderedDict()
         self._load_seconds: dict[str, float] = {}
         self._running: _Job | None = None
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -449,7 +232,7 @@ class Worker:
 
     def _missing(self, encoder: Encoder, texts: Sequence[str], dtype: WantedDtype, owner: str) -> list[str]:
         """Return the texts without a vector, in the number format that has most of them."""
-        keys = (encoders.key(encoder, each, owner) for each in _allowed(dtype))
+        keys = (encoders.key(encoder, each, owner) for each in allowed(dtype))
         return min((self._store.missing(key, texts) for key in keys), key=len)
 
     # What follows runs under the lock.
@@ -572,13 +355,13 @@ class Worker:
                 log.exception("An encoding job failed.")
                 lost, self._child = self._child, None
                 if lost is not None:  # what it still says of this job must not be taken for the next one's
-                    _end(lost, at_once=True)
+                    children.end(lost, at_once=True)
                 with self._changed:
                     self._finish(job, "failed", f"Encoding failed: {embeddings.summary(error)}")
             with self._changed:
                 self._running = None
         if child is not None:
-            _end(child)
+            children.end(child)
 
     def _run(self, job: _Job) -> None:
         """See a job through, from the child's start to the job's end."""
@@ -613,7 +396,7 @@ class Worker:
         except (EOFError, OSError):  # closed, reset, or closed in the middle of a message
             self._bury(job, child, texts)
 
-    def _follow(self, job: _Job, child: _Child) -> None:
+    def _follow(self, job: _Job, child: Child) -> None:
         """Pass on what the child says of a job until the job ends.
 
         Raises EOFError when the child dies, and _SilentError when it hangs.
@@ -631,7 +414,7 @@ class Worker:
                 asked = time.monotonic()
             if closed or (asked is not None and time.monotonic() - asked > CANCEL_SECONDS):
                 self._child = None
-                _end(child, at_once=True)
+                children.end(child, at_once=True)
                 with self._changed:
                     self._finish(job, "cancelled")
                 return
@@ -642,7 +425,7 @@ class Worker:
             elif time.monotonic() - heard > self._silent_seconds:
                 raise _SilentError
 
-    def _fitting(self, job: _Job, child: _Child) -> list[tuple[str, ...]]:
+    def _fitting(self, job: _Job, child: Child) -> list[tuple[str, ...]]:
         """Return messages for the queries that the model of a running job can answer between its chunks."""
         if job.query or job.progress.state != "encoding":
             return []
@@ -682,7 +465,7 @@ class Worker:
             case ("failed", text):
                 with self._changed:
                     done, total = job.progress.done, job.progress.total
-                    kept = f" {_kept(done, total)}" if done > job.progress.already_stored else ""
+                    kept = f" {children.kept(done, total)}" if done > job.progress.already_stored else ""
                     self._finish(job, "failed", f"{text}{kept}")
                 return True
         raise ValueError("The encoding process sent a message of an unknown kind.")
@@ -717,14 +500,14 @@ class Worker:
                 self._load_seconds[report.encoder_id] = took
                 _tell("model_loaded", job, seconds=took)
 
-    def _bury(self, job: _Job, child: _Child, texts: list[str], hung: bool = False) -> None:
+    def _bury(self, job: _Job, child: Child, texts: list[str], hung: bool = False) -> None:
         """End a job whose child died or hangs, with a sentence that says what is left of it."""
         self._child = None
-        code = job.exit_code = _end(child, at_once=hung)
-        what = _silence(self._silent_seconds) if hung else _death(code)
+        code = job.exit_code = children.end(child, at_once=hung)
+        what = children.silence(self._silent_seconds) if hung else children.death(code)
         if job.query:
             with self._changed:
-                self._finish(job, "cancelled" if job.cancelled else "failed", _obituary(what, 0, 1))
+                self._finish(job, "cancelled" if job.cancelled else "failed", children.obituary(what, 0, 1))
             return
         encoder = encoders.get(job.progress.encoder_id)
         done = len(texts) - len(self._missing(encoder, texts, job.dtype, job.owner))
@@ -733,32 +516,16 @@ class Worker:
             if job.cancelled:
                 self._finish(job, "cancelled")
             else:
-                self._finish(job, "failed", _obituary(what, done, len(texts)))
+                self._finish(job, "failed", children.obituary(what, done, len(texts)))
 
-    def _ready_child(self) -> _Child:
+    def _ready_child(self) -> Child:
         """Return the child, a new one if there is none alive; raise OSError when none can be started."""
         if self._child is not None:
             if self._child.process.poll() is None:
                 return self._child
-            _end(self._child)
+            children.end(self._child)
             self._child = None
-        ours, theirs = socket.socketpair()
-        limit = struct.pack("ll", math.ceil(self._silent_seconds), 0)
-        for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
-            ours.setsockopt(socket.SOL_SOCKET, way, limit)
-        with theirs:
-            try:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "core.worker", str(theirs.fileno())],
-                    cwd=REPOSITORY,
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                )
-            except OSError:
-                ours.close()
-                raise
-        event("worker_started", pid=process.pid)
-        return _Child(process, Connection(ours.detach()))
+        return children.start(self._silent_seconds)
 
 
 def _request(encoder_id: str, dtype: WantedDtype, texts: Sequence[str]) -> str:
@@ -785,248 +552,3 @@ def _tell_end(job: _Job) -> None:
         dtype=facts.get("dtype"),
         exit_code=job.exit_code,
     )
-
-
-def _end(child: _Child, at_once: bool = False) -> int:
-    """End a child, gently if it listens; return its exit code, minus the signal's number if one ended it."""
-    code = _ended(child, at_once)
-    event("worker_ended", pid=child.process.pid, exit_code=code)
-    return code
-
-
-def _ended(child: _Child, at_once: bool) -> int:
-    child.connection.close()
-    if at_once:
-        child.process.terminate()
-    for harder in (child.process.terminate, child.process.kill):
-        try:
-            return child.process.wait(1)
-        except subprocess.TimeoutExpired:
-            harder()
-    return child.process.wait()
-
-
-def _death(code: int) -> str:
-    """Say what became of a child that ended with an exit code."""
-    if code == -signal.SIGKILL:
-        return "was stopped by the system (signal 9), most often because memory ran out"
-    if code == -signal.SIGABRT:
-        return "gave up (signal 6), most often because memory ran out"
-    if code < 0:
-        return f"was stopped (signal {-code})"
-    return f"ended unexpectedly (exit code {code}); the server's log may tell why"
-
-
-def _silence(seconds: float) -> str:
-    minutes = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-    return f"hung: it said nothing for {minutes}, so it was ended"
-
-
-def _obituary(what: str, done: int, total: int) -> str:
-    """Return plain words for a child that did not get to the end of its job."""
-    if not done:
-        return f"The encoding process {what}. Nothing was finished before that; try again."
-    return f"The encoding process {what}. {_kept(done, total)}"
-
-
-def _kept(done: int, total: int) -> str:
-    return f"{done:,} of {total:,} texts are kept; try again to go on from there."
-
-
-class _Shelf:
-    """The one model that stays loaded between jobs, in the child."""
-
-    def __init__(self) -> None:
-        self.model: embeddings.Model | None = None
-
-    def holds(self, encoder: Encoder, dtype: str) -> bool:
-        """Return whether the loaded model is the one that is wanted."""
-        return self.model is not None and self.model.encoder == encoder and self.model.device.dtype == dtype
-
-    def clear(self) -> None:
-        """Let go of the model."""
-        self.model = None
-        gc.collect()
-
-    def load(self, encoder: Encoder, device: Device, on_bytes: OnBytes) -> embeddings.Model:
-        """Return the model, loaded anew if it is another one."""
-        if self.model is None or not self.holds(encoder, device.dtype):
-            self.clear()  # first let go of the old one: two may not fit into memory
-            self.model = embeddings.load(encoder, device, on_bytes)
-        return self.model
-
-
-@dataclass
-class _Inbox:
-    """What the server said and the child has not dealt with yet; reading raises EOFError when the server is gone."""
-
-    connection: Connection
-    messages: deque[Any] = field(default_factory=deque)
-
-    def take(self) -> Any:
-        """Return the next message, waiting for it if there is none."""
-        return self.messages.popleft() if self.messages else self.connection.recv()
-
-    def look(self) -> None:
-        """Take in what has arrived, without waiting."""
-        while self.connection.poll():
-            self.messages.append(self.connection.recv())
-
-    def cancelled(self, job_id: str) -> bool:
-        """Return whether a job is to stop."""
-        self.look()
-        return ("cancel", job_id) in self.messages
-
-    def queries(self, shelf: _Shelf) -> list[Any]:
-        """Take out the queries that the loaded model can answer."""
-        fitting = [
-            message for message in self.messages
-            if message[0] == "query" and shelf.holds(encoders.get(message[2]), message[4])
-        ]  # fmt: skip
-        for message in fitting:
-            self.messages.remove(message)
-        return fitting
-
-
-def serve(fd: int) -> None:
-    """Run the child's side: take jobs from the connection until its other end is closed.
-
-    One model stays loaded between jobs. The end of the connection, that is of the server, is the child's end. Within
-    a chunk a thread looks after that: a server that gets SIGTERM has no time to tell.
-    """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; its end is the child's end
-    with suppress(OSError):  # where memory runs out, the kernel shall take this process, not the server
-        Path("/proc/self/oom_score_adj").write_text("500")
-    set_up(os.environ.get(SETTING), all_loggers=True)
-    inbox, shelf = _Inbox(Connection(fd)), _Shelf()
-    store: VectorStore | None = None
-    with suppress(EOFError, OSError):
-        while True:
-            match inbox.take():  # anything else is a cancel that came too late
-                case ("encode", job_id, encoder_id, texts, root, chunk_size, dtype, owner):
-                    if store is None or store.root != Path(root):
-                        store = VectorStore(Path(root))
-                    _serve_job(inbox, shelf, job_id, encoder_id, texts, store, chunk_size, dtype, owner)
-                case ("query", _, _, _, _) as query:
-                    _serve_query(inbox, shelf, query)
-
-
-def _end_with(server: int) -> None:
-    """End this process when the server's has ended. Parts are renamed when they are whole, so none is lost or half."""
-    while os.getppid() == server:
-        time.sleep(ORPHAN_SECONDS)
-    os._exit(0)
-
-
-def _serve_job(
-    inbox: _Inbox,
-    shelf: _Shelf,
-    job_id: str,
-    encoder_id: str,
-    texts: list[str],
-    store: VectorStore,
-    chunk_size: int,
-    dtype: WantedDtype,
-    owner: str,
-) -> None:
-    """Run one job in the child; raise EOFError or ConnectionError when the server is gone."""
-    connection = inbox.connection
-
-    def should_stop() -> bool:
-        stopped = inbox.cancelled(job_id)
-        for query in [] if stopped else inbox.queries(shelf):
-            _serve_query(inbox, shelf, query, quiet=True)
-        return stopped
-
-    try:
-        work(
-            encoders.get(encoder_id),
-            texts,
-            store,
-            on_progress=lambda progress: connection.send(("progress", progress)),
-            should_stop=should_stop,
-            dtype=dtype,
-            chunk_size=chunk_size,
-            load=shelf.load,
-            keep=lambda *chunk: connection.send(("chunk", *chunk)),
-            job_id=job_id,
-            owner=owner,
-        )
-    except (EOFError, ConnectionError):
-        raise
-    except Exception as error:  # the server is told whatever it is, and the child is ready for the next job
-        if _is_out_of_memory(error):
-            shelf.clear()
-        connection.send(("failed", _told_of(error)))
-
-
-def _serve_query(inbox: _Inbox, shelf: _Shelf, query: tuple[Any, ...], quiet: bool = False) -> None:
-    """Answer one query in the child; raise EOFError or ConnectionError when the server is gone.
-
-    `quiet` is for between the chunks of a job, whose progress is what the server follows.
-    """
-    _, job_id, encoder_id, text, dtype = query
-    connection, encoder = inbox.connection, encoders.get(encoder_id)
-    report = Progress(job_id, encoder_id, "loading", 0, 1, 0)
-
-    def on_progress(progress: Progress) -> None:
-        if not quiet:
-            connection.send(("progress", progress))
-
-    vector, problem = None, None
-    try:
-        device = _device(encoder, [text], dtype)
-        on_bytes = _bytes_reporter(report, on_progress, lambda: inbox.cancelled(job_id))
-        if inbox.cancelled(job_id):
-            raise _StoppedError
-        model = shelf.load(encoder, device, on_bytes)
-        on_progress(replace(report, state="encoding"))
-        vector = embeddings.encode(model, [text])[0]
-    except _StoppedError:
-        on_progress(replace(report, state="cancelled"))
-        return
-    except (EOFError, ConnectionError):
-        raise
-    except Exception as error:
-        if _is_out_of_memory(error):
-            shelf.clear()
-        problem = _told_of(error)
-    connection.send(("answer", job_id, encoders.key(encoder, dtype), text, vector, problem))
-
-
-def _told_of(error: Exception) -> str:
-    """Note an error in the log, and return it as a sentence."""
-    if _is_out_of_memory(error):
-        log.warning("An encoding job ran out of memory: %s", embeddings.summary(error))
-        return (
-            "Memory ran out in the encoding process. Free some, or choose a smaller encoder such as "
-            f"{encoders.get(encoders.DEFAULT_ENCODER).title}, then try again."
-        )
-    if isinstance(error, EncoderError):
-        log.warning("An encoding job failed: %s", error)
-        return str(error)
-    log.exception("An encoding job failed.")
-    return f"Encoding failed: {embeddings.summary(error)}"
-
-
-def _is_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether an error, or what it comes from, says that there was no memory to be had."""
-    while error is not None:
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
-            return True
-        said = str(error).lower()
-        # torch, the loader of libraries, and Rust say it in words only.
-        if any(words in said for words in ("allocate memory", "out of memory", "failed to map segment", "bad alloc")):
-            return True
-        error = error.__cause__
-    return False
-
-
-if __name__ == "__main__":
-    # What travels is made of core.worker's classes, and this module is __main__ here.
-    from core import worker
-
-    worker.serve(int(sys.argv[1]))
-    # Taking torch down in good order takes a second, and there is nothing left to save.
-    os._exit(0)
