@@ -17,7 +17,6 @@ found, n_clusters = view.analysis, view.analysis.clustering.n_clusters
 
 st.title("What these films are about")
 controls.scope(view)
-controls.show_glossary("overview")
 largest, sizes = found.names[0].text, found.clustering.sizes
 st.markdown(
     f"By what their genres mean, the films fall into **{controls.counted(n_clusters, 'cluster')}**. The largest is "
@@ -29,6 +28,7 @@ controls.show_welcome(view)
 with st.container(horizontal=True):
     for name, value, help_text in controls.figures(view):
         st.metric(name, value, help=help_text, border=True, width="content")
+controls.show_glossary("overview")
 st.caption(controls.how_it_was_made(view))
 if sampled := controls.how_it_was_measured(view):
     st.caption(sampled)

@@ -82,7 +82,7 @@ def figures(
         "years": lambda part: charts.year_shares(years[: 5 if part else None], "#aa3311" if part else "#3366cc"),
         "trends": lambda part: charts.trends(shares[: 50 if part else None]),
         "box office": lambda part: charts.box_office(gross[: 50 if part else None]),
-        "over k": lambda part: charts.over_k(points[: 2 if part else None], "Silhouette", ".2f"),
+        "over k": lambda part: charts.over_k(points[: 2 if part else None], "Silhouette", ".2f", "Silhouette"),
         "missing": lambda part: charts.missing_values(catalogue.missing_values()[: 2 if part else None]),
         "frequencies": lambda part: charts.genre_frequencies(frequencies[: 3 if part else None]),
         "together": lambda part: charts.co_occurrence(together[: 9 if part else None]),

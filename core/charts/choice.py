@@ -13,23 +13,23 @@ FULL, FILLS = 0.95, {"fair": 0.4, "shaky": 0.05}  # a circle is as full as its c
 LINE, MARK = "#486ed6", "#de7e28"
 
 
-def over_k(rows: pd.DataFrame, title: str, form: str) -> Figure:
+def over_k(rows: pd.DataFrame, title: str, form: str, axis: str) -> Figure:
     """Draw a figure over k as a line with a point for each k; the current k's point is larger and of another colour.
 
     rows has k, value (NaN where not known yet), text (its tooltip) and current (whether it is the k of the page).
     Selection: `pick` (field k) on a click.
     """
-    return Figure(_over_k(title, form), rows[["k", "value", "text", "current"]].dropna(subset="value"))
+    return Figure(_over_k(title, form, axis), rows[["k", "value", "text", "current"]].dropna(subset="value"))
 
 
 @cache
-def _over_k(title: str, form: str) -> dict[str, Any]:
+def _over_k(title: str, form: str, axis: str) -> dict[str, Any]:
     import altair as alt
 
     pick = alt.selection_point(name="pick", fields=["k"], on="click", clear="dblclick", nearest=True)
     base = alt.Chart().encode(
         x=alt.X("k:Q", title="Number of clusters (k)", axis=alt.Axis(format="d", tickMinStep=1, grid=False)),
-        y=alt.Y("value:Q", title=title, axis=alt.Axis(format=form, tickCount=4), scale=alt.Scale(zero=False)),
+        y=alt.Y("value:Q", title=axis, axis=alt.Axis(format=form, tickCount=4), scale=alt.Scale(zero=False)),
         tooltip=[alt.Tooltip("k:Q", title="k", format="d"), alt.Tooltip("text:N", title=title)],
     )
     line = base.mark_line(color=LINE, strokeWidth=1.5, opacity=0.6)

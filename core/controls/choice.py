@@ -29,7 +29,7 @@ MEASURES = {
     "calinski_harabasz": ("Calinski-Harabasz", "~s", "Spread between clusters over spread within; higher is better."),
     "davies_bouldin": ("Davies-Bouldin", ".2f", "How alike the most alike clusters are; lower is better."),
     "inertia": ("Inertia", "~s", "Sum of squared distances; it always falls with k, so look for the bend."),
-    "smallest": ("Smallest cluster (films)", "~s", "A cluster of a few films is rarely worth a name."),
+    "smallest": ("Smallest cluster", "~s", "A cluster of a few films is rarely worth a name."),
 }
 
 
@@ -137,7 +137,7 @@ def show_figures(view: View, frame: pd.DataFrame) -> None:
         rows["current"] = rows["k"] == view.analysis.clustering.n_clusters
         with columns.pop(0):
             show_chart(
-                charts.over_k(rows, title, form),
+                charts.over_k(rows, title, form, axis="Films" if measure == "smallest" else title),
                 key=f"over_{measure}",
                 on_select=partial(_k_picked, f"over_{measure}"),
                 alt=f"Line: {title} for every k. {how}",

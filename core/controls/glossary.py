@@ -82,7 +82,7 @@ TERMS: dict[str, str] = {
     "Silhouette": "How much nearer films are to their own cluster than to the next one, from -1 to 1, in the encoder's "
     "own space; not to be compared between encoders.",
     "Small letters": "The same as “Reverse order”, for genres written in small letters.",
-    "Smallest cluster (films)": "A cluster of a few films is rarely worth a name.",
+    "Smallest cluster": "A cluster of a few films is rarely worth a name.",
     "Stability": f"Films are drawn anew and clustered again, {stability.N_REFITS} times; stability is the share of its "
     "films that a cluster has in common with the one that is then most like it (mean Jaccard, Hennig 2007). Solid from "
     f"{stability.SOLID}, fair from {stability.FAIR}; a shaky one should not be quoted.",
@@ -106,7 +106,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "choose": (
         *("Silhouette", "Coherence", "Lowest stability", "Seed agreement", "Calinski-Harabasz", "Davies-Bouldin"),
-        *("Inertia", "Smallest cluster (films)"),
+        *("Inertia", "Smallest cluster"),
     ),
     "cluster": (
         *("Films", "Coherence", "Silhouette", "Median Tomatometer", "Median year", "Share of the year", "Lift"),

@@ -1,5 +1,6 @@
 """What the server does before its first visitor: have ready what the first page needs."""
 
+import gc
 import logging
 import threading
 from collections.abc import AsyncIterator
@@ -36,6 +37,11 @@ def prepare() -> None:
             _prepare()
     except (SourceError, CatalogueError, EncoderError) as error:
         logger.warning("%s", error)
+    finally:
+        # Streamlit collects garbage after every run, and looks at every object there is: 180 ms where the libraries
+        # and the films are among them. They stay anyway, so they need not be looked at.
+        gc.collect()
+        gc.freeze()
 
 
 def _prepare() -> None:

@@ -24,7 +24,7 @@ def show_welcome(view: View) -> None:
             "alike. K-means gathers the points into k **clusters**, each named after the genres that set it apart. "
             "Move k in the sidebar, or click any bubble, bar or row: a link leads down to the films."
         )
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             if SUBGENRE in options.genres:
                 st.button(
                     f"What kinds of {SUBGENRE.lower()} are there?",

@@ -1,8 +1,9 @@
 """What the server has ready before its first visitor."""
 
+import gc
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,21 @@ from streamlit.web.server.app_discovery import discover_asgi_app
 from core import analysis, cache
 from core.controls import start
 from tests.app.conftest import ROOT, StubWorker, Visit, clear_caches
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("shipped")
+def test_what_is_prepared_is_no_garbage_to_look_at_after_every_run() -> None:
+    clear_caches()
+    start.prepare()
+    assert gc.get_freeze_count() > 100_000
+    assert len(gc.get_objects()) < gc.get_freeze_count() / 10
+    clear_caches()
 
 
 @pytest.mark.usefixtures("shipped")
