@@ -428,6 +428,58 @@ def test_a_color_depends_on_the_clusters_of_its_genre_alone() -> None:
     assert charts.cluster_colors([]) == []
 
 
+# Machado, Oliveira and Fernandes 2009, severity 1: what is left of linear RGB where one kind of cone is missing.
+MISSING_CONE = {
+    "none": np.eye(3),
+    "red": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "green": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "blue": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+
+
+def seen(color: str, cone: str) -> np.ndarray:
+    """A colour in OKLab (Ottosson 2020) as eyes see it that lack a kind of cone."""
+    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    cones = np.array(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+    ) @ np.clip(MISSING_CONE[cone] @ linear, 0, 1)
+    return np.array(
+        [
+            [0.2104542553, 0.7936177850, -0.0040720468],
+            [1.9779984951, -2.4285922050, 0.4505937099],
+            [0.0259040371, 0.7827717662, -0.8086757660],
+        ]
+    ) @ np.cbrt(cones)
+
+
+def nearest(shown: list[str], cone: str) -> float:
+    """The smallest distance of two colours; 0.02 is what one just notices."""
+    points = [seen(color, cone) for color in shown]
+    return min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(points, 2))
+
+
+@pytest.mark.parametrize("cone", MISSING_CONE)
+def test_clusters_stay_apart_for_color_blind_eyes(analysed: Analysis, cone: str) -> None:
+    leading = [name.genres[0] for name in analysed.names]
+    once = list(dict.fromkeys(leading))
+    assert len(once) >= 10
+    assert nearest(charts.cluster_colors(once), cone) > 0.07
+    assert nearest(charts.cluster_colors(leading), cone) > 0.03  # with shades of a genre that leads two
+    every = [genre for genre in colors.GENRE_TONES if genre != "Science Fiction"]  # which is Sci-Fi by another name
+    assert nearest(charts.cluster_colors(every), cone) > 0.025
+
+
 def test_text_on_a_color_can_be_read() -> None:
     every = {color for genre in [*colors.GENRE_TONES, *INVENTED] for color in charts.cluster_colors([genre] * 50)}
     assert len(every) > 500
