@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-# Hue in degrees and lightness (0 to 1) in OKLCH, spread so that genres stay apart for eyes that lack one kind of cone as
-# well (simulated after Machado, Oliveira and Fernandes 2009), those that lead clusters most often the furthest.
+# Hue in degrees and lightness (0 to 1) in OKLCH, spread so that genres stay apart for eyes that lack one kind of cone
+# too (simulated after Machado, Oliveira and Fernandes 2009), those that lead clusters most often the furthest.
 GENRE_TONES = {
     "Action": (26, 0.62),
     "Adventure": (178, 0.61),
