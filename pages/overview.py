@@ -28,10 +28,10 @@ controls.show_welcome(view)
 with st.container(horizontal=True):
     for name, value, help_text in controls.figures(view):
         st.metric(name, value, help=help_text, border=True, width="content")
-controls.show_glossary("overview")
 st.caption(controls.how_it_was_made(view))
 if sampled := controls.how_it_was_measured(view):
     st.caption(sampled)
+controls.show_glossary("overview")
 
 layout = st.segmented_control(
     "Map layout",
