@@ -3,7 +3,8 @@
 Pages must not freeze while fifty clusterings are made. They ask for a result by a key, get told how far it is, and ask
 again. Nobody owns a task, but a visitor who asks for another one of the same kind no longer wants the one before, and
 what nobody wants is stopped. One task at a time, so that visitors queue instead of taking each other's cores; a minor
-one lets all others go before, also between its own steps.
+one lets all others go before, also between its own steps. Every task lets pages go before: between its steps it waits
+while one is being drawn.
 """
 
 import logging
@@ -11,7 +12,8 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -21,6 +23,7 @@ OnProgress = Callable[[int, int], None]
 ShouldStop = Callable[[], bool]
 Work = Callable[[OnProgress, ShouldStop], Any]
 
+PATIENCE = 0.5  # seconds that a step waits for pages at most, so that work goes on however busy a server is
 FAILURE_SECONDS = 60.0  # for how long a failed task is handed out again instead of being tried again
 
 
@@ -47,12 +50,40 @@ class _Wish:
     asked: float = field(default_factory=time.monotonic)
 
 
+@dataclass(eq=False)
+class Foreground:
+    """How many things are done that somebody waits for: pages are drawn `under` it, and others `give_way`."""
+
+    n: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def under(self) -> Iterator[None]:
+        """Do what somebody waits for."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def give_way(self) -> None:
+        """Return when nobody waits for anything, or after PATIENCE."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.n == 0, PATIENCE)
+
+    def _count(self, step: int) -> None:
+        with self._changed:
+            self.n += step
+            self._changed.notify_all()
+
+
 class Background:
     """Does one task at a time, the one asked for last first, minor ones at the end; safe to use from many threads."""
 
-    def __init__(self, keep: int = 128) -> None:
-        """Keep the results of the `keep` tasks that were asked for last."""
+    def __init__(self, keep: int = 128, foreground: Foreground | None = None) -> None:
+        """Keep the results of the `keep` tasks that were asked for last; give way to `foreground` between steps."""
         self._keep = keep
+        self._foreground = foreground or Foreground()
         self._changed = threading.Condition()
         self._wishes: OrderedDict[Hashable, _Wish] = OrderedDict()
         self._wants: dict[Hashable, Hashable] = {}
@@ -157,9 +188,13 @@ class Background:
             if wish.minor:
                 self._let_go_first()
 
-        def should_stop() -> bool:
+        def gone() -> bool:
             with self._changed:
                 return self._wishes.get(key) is not wish
+
+        def should_stop() -> bool:
+            self._foreground.give_way()
+            return gone()
 
         started = time.monotonic()
         why: dict[str, str] = {}
@@ -174,7 +209,7 @@ class Background:
             level=logging.WARNING if task.state == "failed" else logging.INFO,
             task=_kind(key),
             job=wish.job,
-            state="stopped" if task.state == "done" and should_stop() else task.state,
+            state="stopped" if task.state == "done" and gone() else task.state,
             steps=task.done,
             waited=started - wish.asked,
             seconds=time.monotonic() - started,

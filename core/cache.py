@@ -8,7 +8,6 @@ import atexit
 import dataclasses
 import functools
 import importlib
-import logging
 import os
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -43,12 +42,15 @@ from core import (
 )
 from core import analysis as analysis_module
 from core import contrast as contrast_module
+from core import descent as descent_module
 from core import stability as stability_module
 from core import worker as worker_module
 from core.agreement import Comparison
 from core.analysis import Analysis
-from core.background import Background, OnProgress, ShouldStop, Task
+from core.background import Background, Foreground, OnProgress, ShouldStop, Task
+from core.charts import Figure
 from core.clustering import FloatArray, Space
+from core.descent import Descent
 from core.embeddings import Float32, TfIdf
 from core.encoders import Dtype, Encoder
 from core.health import Sensitivity
@@ -66,26 +68,14 @@ from core.worker import Progress, Worker
 T = TypeVar("T")
 P = ParamSpec("P")
 
-_NO_RUNTIME = "No runtime found, using MemoryCacheStorageManager"
-
-
-def _is_no_news(record: logging.LogRecord) -> bool:
-    """Let pass what a logger says, without the one warning that is expected while this module is imported."""
-    return record.getMessage() != _NO_RUNTIME
-
-
-# `st.cache_data` asks for a storage when it decorates, only to check its parameters. The server reads streamlit_app.py
-# to find `app` in it, and so this module, before it has a runtime, and would be warned once for each function below.
-# Storages are made at the first call, when there is a runtime; a warning then would be news, and is let through.
-_decorating = logging.getLogger("streamlit.runtime.caching.cache_data_api")
-_decorating.addFilter(_is_no_news)
-
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
 pa.set_memory_pool(pa.system_memory_pool())
+# Nor are its threads worth starting for tables of a few thousand rows; DuckDB, which reads the films, has its own.
+pa.set_cpu_count(1)
 
 
 def setting(name: str) -> str | None:
@@ -171,32 +161,51 @@ def forget_own_films() -> None:
 _of_sessions: list[Any] = []
 
 
-def _of_films(keep: Any, **options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
+def _of_films(**options: Any) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Cache a function of a catalogue: for all visitors, or in the session alone if the films are a visitor's own.
 
     The fingerprint of an upload is a part of recipes and so no secret. What an upload gives is therefore not kept where
     a key could reach it from another session: Streamlit keeps a cache for each session, and drops it with the session.
     A thread beside the pages has no session; there the function runs without a cache.
+
+    What is kept is not copied, but nobody can change it: frames are handed out as views that are copied when they
+    are written to.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        shared, own = keep(**options)(function), keep(scope="session", **options)(function)
+        shared, own = (
+            st.cache_resource(scope=scope, hash_funcs=_HASHED, **options)(function) for scope in ("global", "session")
+        )
         _of_sessions.append(own)
 
         @functools.wraps(function)
         def call(*arguments: P.args, **named: P.kwargs) -> T:
             films = arguments[0]
             assert isinstance(films, Catalogue)
-            chosen = shared
+            chosen: Callable[P, T] = shared
             if films.private:
                 chosen = function if get_script_run_ctx(suppress_warning=True) is None else own
             found: T = chosen(*arguments, **named)
-            return found
+            return _view(found)
 
         call.clear = shared.clear  # type: ignore[attr-defined]
         return call
 
     return decorate
+
+
+# Their texts name all that is in them, and are made sixty times as fast as Streamlit's own hash of them.
+_HASHED: Any = {Settings: repr, Filters: repr}
+
+
+def _view(value: T) -> T:
+    """Return frames, also those in a tuple, as views that are copied when they are written to."""
+    found: Any = value
+    if isinstance(found, pd.DataFrame):
+        found = found.copy(deep=False)
+    elif type(found) is tuple:
+        found = tuple(map(_view, found))
+    return found  # type: ignore[no-any-return]
 
 
 def reading(settings: Settings) -> Catalogue:
@@ -205,7 +214,7 @@ def reading(settings: Settings) -> Catalogue:
     return found if settings.text == found.text else _reading(found, found.fingerprint, settings.text)
 
 
-@_of_films(st.cache_resource, max_entries=4, show_spinner=False)
+@_of_films(max_entries=4, show_spinner=False)
 def _reading(_catalogue: Catalogue, fingerprint: str, text: str) -> Catalogue:
     return _catalogue.by(text)
 
@@ -258,14 +267,14 @@ def documents(catalogue: Catalogue, settings: Settings) -> Space:
     return make(catalogue, catalogue.fingerprint, catalogue.text, settings.encoder, dtype, settings.standardize)
 
 
-@_of_films(st.cache_resource, max_entries=8, show_spinner=False)
+@_of_films(max_entries=8, show_spinner=False)
 def _documents(
     _catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
 ) -> Space:
     return _space(_catalogue, fingerprint, text, encoder_id, dtype, standardize)
 
 
-@_of_films(st.cache_resource, max_entries=1, show_spinner="Preparing the texts")
+@_of_films(max_entries=1, show_spinner="Preparing the texts")
 def _many_documents(
     _catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype, standardize: bool
 ) -> Space:
@@ -282,7 +291,7 @@ def _space(
     return _frozen(clustering.space(ready, catalogue.weights()))
 
 
-@_of_films(st.cache_resource, max_entries=2, show_spinner=False)
+@_of_films(max_entries=2, show_spinner=False)
 def _distances(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> FloatArray:
     return _frozen(diagnostics.distances(documents(_catalogue, settings).vectors))
 
@@ -300,7 +309,6 @@ def _space_settings(settings: Settings) -> Settings:
 
 
 @_of_films(
-    st.cache_resource,
     max_entries=8,
     show_spinner="Laying out the map by t-SNE: about ten seconds, once for each encoder",
 )
@@ -317,7 +325,6 @@ def analysis(catalogue: Catalogue, settings: Settings) -> Analysis:
 
 
 @_of_films(
-    st.cache_resource,
     max_entries=8,
     show_spinner="Clustering many texts: this takes some seconds, once for each setting",
 )
@@ -325,7 +332,7 @@ def _long_analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) 
     return _analysis.__wrapped__(_catalogue, fingerprint, settings)  # type: ignore[no-any-return, attr-defined]
 
 
-@_of_films(st.cache_resource, max_entries=32, show_spinner=False)
+@_of_films(max_entries=32, show_spinner=False)
 def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Analysis:
     space = documents(_catalogue, settings)
     few = len(space.vectors) <= MAX_DISTANCES
@@ -338,7 +345,7 @@ def _analysis(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> An
         )
 
 
-@_of_films(st.cache_resource, max_entries=2, show_spinner=False)
+@_of_films(max_entries=2, show_spinner=False)
 def _options(_catalogue: Catalogue, fingerprint: str) -> Options:
     return _catalogue.options()
 
@@ -348,7 +355,7 @@ def options(catalogue: Catalogue) -> Options:
     return _options(catalogue, catalogue.fingerprint)
 
 
-@_of_films(st.cache_data, max_entries=256, show_spinner=False)
+@_of_films(max_entries=256, show_spinner=False)
 def _counts(_catalogue: Catalogue, fingerprint: str, text: str, filters: Filters) -> Counts:
     return _catalogue.counts(filters)
 
@@ -358,7 +365,7 @@ def counts(catalogue: Catalogue, filters: Filters) -> Counts:
     return _counts(catalogue, catalogue.fingerprint, catalogue.text, filters)
 
 
-@_of_films(st.cache_resource, max_entries=2, show_spinner="Counting the films' years and scores")
+@_of_films(max_entries=2, show_spinner="Counting the films' years and scores")
 def _measure_counts(_catalogue: Catalogue, fingerprint: str, text: str, filters: Filters) -> pd.DataFrame:
     return _catalogue.measure_counts(filters)
 
@@ -367,7 +374,7 @@ def _counted(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
     return _measure_counts(catalogue, catalogue.fingerprint, catalogue.text, settings.filters)
 
 
-@_of_films(st.cache_data, max_entries=32, show_spinner=False)
+@_of_films(max_entries=32, show_spinner=False)
 def _cluster_measures(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     if _catalogue.n_movies < COUNTED_MOVIES:
@@ -385,7 +392,7 @@ def tables(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> tup
     return _tables(catalogue, catalogue.fingerprint, settings, layout)
 
 
-@_of_films(st.cache_data, max_entries=32, show_spinner=False)
+@_of_films(max_entries=32, show_spinner=False)
 def _tables(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, layout: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -397,12 +404,34 @@ def _tables(
     return lists, charts.colored(clusters)
 
 
+@_of_films(max_entries=96, show_spinner=False)
+def _once(_catalogue: Catalogue, fingerprint: str, settings: Settings, what: Hashable, _make: Callable[[], Any]) -> Any:
+    made = _make()
+    if isinstance(made, Figure):
+        return dataclasses.replace(made, data=_arrow(made.data))
+    return _arrow(made) if isinstance(made, pd.DataFrame) else made
+
+
+def _arrow(rows: pd.DataFrame | pa.Table) -> pa.Table:
+    """Return rows as they go to the browser, which takes most of the time that showing them does."""
+    return rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def once(catalogue: Catalogue, settings: Settings, what: Hashable, make: Callable[[], T]) -> T:
+    """Return what `make` does, a chart, a table or words; it is called once for `what` under these settings.
+
+    `what` must name all that the result depends on beside the films and the settings. Frames become Arrow tables.
+    """
+    found: T = _once(catalogue, catalogue.fingerprint, settings, what, make)
+    return found
+
+
 def recipe(catalogue: Catalogue, settings: Settings) -> Recipe:
     """Return the recipe of the clustering (`recipes.of`), without names and films."""
     return _recipe(catalogue, catalogue.fingerprint, settings)
 
 
-@_of_films(st.cache_data, max_entries=32, show_spinner=False)
+@_of_films(max_entries=32, show_spinner=False)
 def _recipe(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Recipe:
     encoder = encoders.get(settings.encoder)
     dtype = dtype_at_hand(_catalogue, settings) or "float32"
@@ -423,10 +452,15 @@ def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") ->
     for wish in _wishes:
         wish.cancel()
     _wishes[:] = [
-        _ahead().submit(tables, catalogue, dataclasses.replace(settings, n_clusters=k), layout)
+        _ahead().submit(_tables_ahead, catalogue, dataclasses.replace(settings, n_clusters=k), layout, foreground())
         for k in (settings.n_clusters + step for step in (1, -1, 2, -2))
         if clustering.MIN_CLUSTERS <= k <= clustering.MAX_CLUSTERS
     ]
+
+
+def _tables_ahead(catalogue: Catalogue, settings: Settings, layout: str, pages: Foreground) -> None:
+    pages.give_way()
+    tables(catalogue, settings, layout)
 
 
 _wishes: list[Future[Any]] = []
@@ -437,7 +471,7 @@ def _ahead() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="look-ahead")
 
 
-@_of_films(st.cache_data, max_entries=32, show_spinner=False)
+@_of_films(max_entries=32, show_spinner=False)
 def _spread(_catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     if _catalogue.n_movies < COUNTED_MOVIES:
@@ -450,7 +484,7 @@ def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFra
     return _spread(catalogue, catalogue.fingerprint, settings, cluster)
 
 
-@_of_films(st.cache_data, max_entries=128, show_spinner=False)
+@_of_films(max_entries=128, show_spinner=False)
 def _stand_outs(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, column: str
 ) -> tuple[pd.DataFrame, int]:
@@ -464,7 +498,7 @@ def stand_outs(catalogue: Catalogue, settings: Settings, cluster: int, column: s
     return _stand_outs(catalogue, catalogue.fingerprint, settings, cluster, column)
 
 
-@_of_films(st.cache_data, max_entries=128, show_spinner=False)
+@_of_films(max_entries=128, show_spinner=False)
 def _year_shares(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, genres: tuple[str, ...]
 ) -> pd.DataFrame:
@@ -478,7 +512,7 @@ def year_shares(catalogue: Catalogue, settings: Settings, cluster: int, genres: 
     return _year_shares(catalogue, catalogue.fingerprint, settings, cluster, genres)
 
 
-@_of_films(st.cache_resource, max_entries=2, show_spinner=False)
+@_of_films(max_entries=2, show_spinner=False)
 def _raw(_catalogue: Catalogue, fingerprint: str, text: str, encoder_id: str, dtype: Dtype) -> Float32:
     """Return the vectors of the documents before post-processing."""
     encoder = encoders.get(encoder_id)
@@ -527,7 +561,7 @@ def understood(catalogue: Catalogue, settings: Settings, query: str) -> Understo
     return Understood(tuple(known), tuple(unknown))
 
 
-@_of_films(st.cache_resource, max_entries=1, show_spinner=False)
+@_of_films(max_entries=1, show_spinner=False)
 def _tf_idf(_catalogue: Catalogue, fingerprint: str, text: str) -> TfIdf:
     return _frozen(embeddings.fit_tf_idf(_catalogue.texts))
 
@@ -559,7 +593,7 @@ def place_query(catalogue: Catalogue, settings: Settings, query: str) -> Place |
     return _place(catalogue, catalogue.fingerprint, _space_settings(settings), dtype, query, vector)
 
 
-@_of_films(st.cache_resource, max_entries=8, show_spinner=False)
+@_of_films(max_entries=8, show_spinner=False)
 def _place(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, dtype: Dtype, query: str, _vector: Float32
 ) -> Place:
@@ -574,7 +608,7 @@ def place_film(catalogue: Catalogue, settings: Settings, list_id: int) -> Place:
     return search.place_of(list_id, documents(catalogue, settings))
 
 
-@_of_films(st.cache_data, max_entries=32, show_spinner="Comparing")
+@_of_films(max_entries=32, show_spinner="Comparing")
 def _contrast(_catalogue: Catalogue, fingerprint: str, settings: Settings, a: int, b: int | None) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
     return contrast_module.contrast(_catalogue, labels, a, b, settings.filters)
@@ -588,7 +622,13 @@ def contrast(catalogue: Catalogue, settings: Settings, a: int, b: int | None) ->
 @st.cache_resource(show_spinner=False)
 def background() -> Background:
     """Return what does this server's work in the background; it keeps its results."""
-    return Background()
+    return Background(foreground=foreground())
+
+
+@st.cache_resource(show_spinner=False)
+def foreground() -> Foreground:
+    """Return what pages are drawn under, so that work in the background gives way to them."""
+    return Foreground()
 
 
 def stability_key(catalogue: Catalogue, settings: Settings) -> Hashable:
@@ -641,6 +681,29 @@ def measure_all_k(catalogue: Catalogue, settings: Settings, ks: tuple[int, ...],
 
     any_k = dataclasses.replace(settings, n_clusters=0)
     return background().ask(("sweep", catalogue.key, any_k, ks), work, owner)
+
+
+@_of_films(max_entries=8, show_spinner=False)
+def _descent(
+    _catalogue: Catalogue, fingerprint: str, any_k: Settings, ks: tuple[int, ...], _result: SweepResult
+) -> Descent:
+    found = descent_module.trace(_result.clusterings, _catalogue.weights(any_k.filters), _catalogue.genre_lists)
+    colors = {
+        (k, i): color
+        for k, names in found.names.items()
+        for i, color in enumerate(charts.cluster_colors([next(iter(name.genres), "") for name in names]))
+    }
+    nodes, edges = (
+        table.assign(color=[colors[each] for each in zip(table["k"], table["cluster"], strict=True)])
+        for table in (found.nodes, found.edges)
+    )
+    return dataclasses.replace(found, nodes=nodes, edges=edges)
+
+
+def descent(catalogue: Catalogue, settings: Settings, result: SweepResult) -> Descent:
+    """Return where the clusters of every k of a sweep come from (`descent.trace`), with their colours. Read it only."""
+    any_k = dataclasses.replace(settings, n_clusters=0)
+    return _descent(catalogue, catalogue.fingerprint, any_k, tuple(result.clusterings), result)
 
 
 def ready_encoders(catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
@@ -725,7 +788,7 @@ def sensitivity(catalogue: Catalogue, settings: Settings, kind: health.Variant) 
     return _sensitivity(catalogue, catalogue.fingerprint, settings, kind, dtype)
 
 
-@_of_films(st.cache_data, max_entries=32, show_spinner=False)
+@_of_films(max_entries=32, show_spinner=False)
 def _sensitivity(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, kind: health.Variant, dtype: Dtype
 ) -> Sensitivity:
@@ -743,7 +806,7 @@ def _sensitivity(
     return health.sensitivity(rows, new, raw, encoder, found, weights, settings.standardize)
 
 
-@_of_films(st.cache_data, max_entries=16, show_spinner=False)
+@_of_films(max_entries=16, show_spinner=False)
 def _trends(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     years = _catalogue.years_by_cluster(analysis(_catalogue, settings).clustering.labels, settings.filters)
     each = [explain.smoothed_shares(explain.year_shares(rows)) for _, rows in years.groupby("cluster")]
@@ -755,7 +818,7 @@ def trends(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
     return _trends(catalogue, catalogue.fingerprint, settings)
 
 
-@_of_films(st.cache_data, max_entries=2, show_spinner=False)
+@_of_films(max_entries=2, show_spinner=False)
 def _missing_values(_catalogue: Catalogue, fingerprint: str) -> pd.DataFrame:
     return _catalogue.missing_values()
 
@@ -765,7 +828,7 @@ def missing_values(catalogue: Catalogue) -> pd.DataFrame:
     return _missing_values(catalogue, catalogue.fingerprint)
 
 
-@_of_films(st.cache_data, max_entries=2, show_spinner=False)
+@_of_films(max_entries=2, show_spinner=False)
 def _films_by_year(_catalogue: Catalogue, fingerprint: str) -> pd.DataFrame:
     return _catalogue.films_by_year()
 
@@ -775,7 +838,7 @@ def films_by_year(catalogue: Catalogue) -> pd.DataFrame:
     return _films_by_year(catalogue, catalogue.fingerprint)
 
 
-@_of_films(st.cache_data, max_entries=2, show_spinner=False)
+@_of_films(max_entries=2, show_spinner=False)
 def _genre_tables(_catalogue: Catalogue, fingerprint: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     weights = _catalogue.weights()
     lists = _catalogue.genre_lists
@@ -787,7 +850,7 @@ def genre_tables(catalogue: Catalogue) -> tuple[pd.DataFrame, pd.DataFrame]:
     return _genre_tables(catalogue, catalogue.fingerprint)
 
 
-@_of_films(st.cache_data, max_entries=16, show_spinner=False)
+@_of_films(max_entries=16, show_spinner=False)
 def _box_office(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> pd.DataFrame:
     return _catalogue.box_office_by_cluster(analysis(_catalogue, settings).clustering.labels, settings.filters)
 
@@ -808,6 +871,3 @@ def _frozen(value: T) -> T:
         elif dataclasses.is_dataclass(field):
             _frozen(field)
     return value
-
-
-_decorating.removeFilter(_is_no_news)

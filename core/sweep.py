@@ -3,7 +3,7 @@
 All figures are those of the clustering that a page shows for that k, over all films.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
@@ -21,7 +21,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 MAX_DISTANCES = 2048  # documents whose distances and similarities are kept for all k: 32 MB each
-SAME_CLUSTER = 0.9
 MIN_SILHOUETTE, REASONABLE_SILHOUETTE = 0.25, 0.5
 MIN_GAIN = 0.01
 
@@ -231,52 +230,3 @@ def _listed(ks: pd.Series) -> str:
     """Write numbers as in “2, 4 and 9”."""
     *first, last = (f"{k:.0f}" for k in ks)
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def descent(clusterings: Mapping[int, Clustering], weights: IntArray) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Follow the films from each k to the next one: which clusters stay, split and merge.
-
-    weights (n,) films of all clusterings. Returns nodes and edges. nodes, a row for each k and cluster: k, cluster,
-    n_movies, lineage (a number kept for as long as the cluster survives) and survives (over how many k in a row it
-    does, this one included). A cluster survives if one of the next k has a Jaccard similarity of at least 0.9 with
-    it, over films. edges, a row for each pair of clusters of neighbouring k that share films: k (of the child),
-    parent, cluster (the child), n_movies (that move along), share_of_parent, share_of_child.
-    """
-    ks = sorted(clusterings)
-    nodes, edges = [pd.DataFrame(columns=["k", "cluster", "n_movies", "lineage"], dtype=np.int64)], [_edges(0, None)]
-    lineages, n_lineages = np.zeros(0, dtype=np.int64), 0
-    for position, k in enumerate(ks):
-        found = clusterings[k]
-        previous = np.full(found.n_clusters, -1, dtype=np.int64)
-        if position:
-            films = diagnostics.overlap(weights, clusterings[ks[position - 1]].labels, found.labels)
-            similar = diagnostics.jaccard(films)
-            # Above one half there is at most one such pair for either cluster, so no lineage can fork.
-            parents, children = np.nonzero(similar >= SAME_CLUSTER)
-            previous[children] = lineages[parents]
-            edges.append(_edges(k, films))
-        born = np.flatnonzero(previous < 0)
-        previous[born] = n_lineages + np.arange(len(born))
-        lineages, n_lineages = previous, n_lineages + len(born)
-        row = {"k": k, "cluster": np.arange(found.n_clusters), "n_movies": found.sizes, "lineage": lineages}
-        nodes.append(pd.DataFrame(row))
-    table = pd.concat(nodes, ignore_index=True)
-    survives = table.groupby("lineage")["k"].transform("size").astype(np.int64)
-    return table.assign(survives=survives), pd.concat(edges, ignore_index=True)
-
-
-def _edges(k: int, films: IntArray | None) -> pd.DataFrame:
-    """Return the edges into the clusters of a k; films (parents, children) are those that move along."""
-    films = np.zeros((0, 0), dtype=np.int64) if films is None else films
-    parent, cluster = np.nonzero(films)
-    moved = films[parent, cluster]
-    return pd.DataFrame(
-        {
-            "k": np.full(len(moved), k, dtype=np.int64),
-            "parent": parent,
-            "cluster": cluster,
-            "n_movies": moved,
-            "share_of_parent": moved / films.sum(axis=1)[parent],
-            "share_of_child": moved / films.sum(axis=0)[cluster],
-        }
-    )

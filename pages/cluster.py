@@ -39,7 +39,7 @@ controls.film_filters(view, cluster, mine)
 left, right = above.columns(2)
 with left:
     controls.show_chart(
-        charts.genre_lifts(genres, row["color"]),
+        controls.once(view, "genre_lifts", lambda: charts.genre_lifts(genres, row["color"]), cluster),
         key="genre_lifts",
         on_select=controls.genre_picked,
         alt="Bars: share of the cluster's films that have each genre, beside the catalogue's share.",
@@ -55,7 +55,9 @@ with right:
         st.info("No film here has a year.", icon=":material/info:")
     else:
         controls.show_chart(
-            charts.year_shares(years, row["color"]),
+            controls.once(
+                view, "year_shares", lambda: charts.year_shares(years, row["color"]), cluster, *controls.genres_chosen()
+            ),
             key="year_shares",
             on_select=controls.year_picked,
             alt="Line: share of each year's films that are in this cluster.",

@@ -47,7 +47,7 @@ layout = layout if layout in charts.AXES else "PCA"
 lists, clusters = controls.tables(view, layout)
 clusters = controls.with_stability(view, clusters)
 controls.show_chart(
-    charts.genre_map(lists, clusters, charts.AXES[layout]),
+    controls.once(view, "map", lambda: charts.genre_map(lists, clusters, charts.AXES[layout]), layout),
     key="genre_map",
     on_select=lambda: controls.picked_on_map("genre_map", lists),
     alt=ALT["map"],
@@ -85,7 +85,7 @@ st.caption(
 controls.measure_stability(view, seeds=True)
 
 controls.show_chart(
-    charts.sizes(clusters),
+    controls.once(view, "sizes", lambda: charts.sizes(clusters)),
     key="sizes",
     on_select=lambda: controls.picked_in_chart("sizes"),
     alt=ALT["sizes"],
@@ -97,11 +97,16 @@ measure = st.segmented_control(
     "Show", ["share", "lift"], default="share", required=True, key="heat", bind="query-params",
     help="Share: how many of the cluster's films have the genre. Lift: that share over the genre's share in all films.",
 )  # fmt: skip
+measure = measure if measure == "lift" else "share"
 n_genres = found.genres["genre"].nunique()
 controls.show_chart(
-    charts.genre_heatmap(
-        found.genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"),
-        measure if measure == "lift" else "share",
+    controls.once(
+        view,
+        "heatmap",
+        lambda: charts.genre_heatmap(
+            found.genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"), measure
+        ),
+        measure,
     ),
     key="heatmap",
     on_select=lambda: controls.picked_in_chart("heatmap"),

@@ -15,13 +15,17 @@ if shares["year"].nunique() < 2:
     st.info("These films lie in a single year, or in none, so there is nothing to compare.", icon=":material/info:")
     controls.stop()
 
-rising, falling = controls.risen_and_fallen(shares, clusters)
+rising, falling = controls.once(view, "risen_and_fallen", lambda: controls.risen_and_fallen(shares, clusters))
 st.markdown(
     f"From the first five years to the last five, **{rising}** of the year's films, and **{falling}**. Click a line "
     "to open the films of that cluster and year."
 )
 controls.show_chart(
-    charts.trends(shares.merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")),
+    controls.once(
+        view,
+        "trends",
+        lambda: charts.trends(shares.merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")),
+    ),
     key="trends",
     on_select=lambda: controls.picked_in_chart("trends"),
     alt="Lines: each cluster's share of every year's films, smoothed; the table below has the numbers.",
@@ -34,7 +38,7 @@ st.caption(
 )
 
 st.subheader("By decade")
-controls.decade_table(shares, clusters)
+controls.decade_table(view, shares, clusters)
 st.caption(
     "Share of the decade's films that are in the cluster. The last row has the films of each decade; where they are "
     "few, shares swing. Select a row to open the cluster."

@@ -47,6 +47,31 @@ def test_a_task_is_asked_for_watched_and_found_done() -> None:
     assert work.runs == 1
 
 
+def test_work_gives_way_to_pages_but_never_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "PATIENCE", 30.0)
+    pages = background.Foreground()
+    room, steps = Background(foreground=pages), threading.Semaphore(0)
+
+    def work(on_progress: OnProgress, should_stop: ShouldStop) -> str:
+        for step in range(3):
+            steps.release()
+            should_stop()
+            on_progress(step + 1, 3)
+        return "whole"
+
+    with pages.under():
+        with pages.under():
+            room.ask("a", work, "visitor")
+            assert steps.acquire(timeout=5)
+        assert not steps.acquire(timeout=0.2)  # one page is still being drawn
+        assert room.look("a") == Task("running")
+    until(lambda: room.ask("a", work, "visitor").state == "done")
+    monkeypatch.setattr(background, "PATIENCE", 0.01)
+    with pages.under():
+        room.ask("b", work, "visitor")
+        until(lambda: room.ask("b", work, "visitor").state == "done")
+
+
 def test_what_nobody_wants_any_more_is_stopped() -> None:
     room, first, second = Background(), Steps(), Steps()
     room.ask("a", first, "visitor")

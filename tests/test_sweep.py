@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
 from core import clustering, diagnostics, explain, stability, sweep
-from core.clustering import Clustering, Space
+from core.clustering import Space
 from core.movies import Catalogue
 from core.sweep import SweepResult
 
@@ -216,65 +216,3 @@ def test_no_k_is_named_where_nothing_is_planted(kind: str) -> None:
     found = sweep.recommend(measured(clustering.space(vectors.astype(np.float32), weights), weights, matrix, 8))
     assert found.k is None
     assert found.sentence.startswith("There is no clear k")
-
-
-# Descent
-
-
-def labelled(labels: list[int]) -> Clustering:
-    found = whole(labels)
-    k, n = int(found.max()) + 1, len(found)
-    return Clustering(
-        found, np.zeros((k, 1)), np.bincount(found[found >= 0]), 0.0, np.zeros(n), found, np.zeros(n), k, 0
-    )
-
-
-def test_descent_by_hand() -> None:
-    weights = whole([10, 1, 5, 5, 0])
-    fits = {
-        2: labelled([0, 0, 1, 1, -1]),
-        3: labelled([0, 2, 1, 1, -1]),  # the first cluster loses 1 of 11 films, the second stays
-        4: labelled([0, 3, 1, 2, -1]),  # the second is halved
-    }
-    sizes = {2: [11, 10], 3: [10, 10, 1], 4: [10, 5, 5, 1]}
-    fits = {k: Clustering(**{**vars(fit), "sizes": whole(sizes[k])}) for k, fit in fits.items()}
-    nodes, edges = sweep.descent(fits, weights)
-    assert nodes["k"].tolist() == [2, 2, 3, 3, 3, 4, 4, 4, 4]
-    assert nodes["cluster"].tolist() == [0, 1, 0, 1, 2, 0, 1, 2, 3]
-    assert nodes["n_movies"].tolist() == [11, 10, 10, 10, 1, 10, 5, 5, 1]
-    assert nodes["lineage"].tolist() == [0, 1, 0, 1, 2, 0, 3, 4, 2]
-    assert nodes["survives"].tolist() == [3, 2, 3, 2, 2, 3, 1, 1, 2]
-    assert edges[["k", "parent", "cluster", "n_movies"]].to_numpy().tolist() == [
-        [3, 0, 0, 10],
-        [3, 0, 2, 1],
-        [3, 1, 1, 10],
-        [4, 0, 0, 10],
-        [4, 1, 1, 5],
-        [4, 1, 2, 5],
-        [4, 2, 3, 1],
-    ]
-    assert edges["share_of_parent"].tolist() == pytest.approx([10 / 11, 1 / 11, 1, 1, 0.5, 0.5, 1])
-    assert edges["share_of_child"].tolist() == [1.0] * 7
-
-
-def test_no_film_gets_lost_on_the_way(weights: IntArray, swept: SweepResult) -> None:
-    nodes, edges = sweep.descent(swept.clusterings, weights)
-    assert (nodes.groupby("k")["n_movies"].sum() == weights.sum()).all()
-    assert (edges.groupby("k")["n_movies"].sum() == weights.sum()).all()
-    assert (edges["n_movies"] > 0).all()
-    assert np.allclose(edges.groupby(["k", "parent"])["share_of_parent"].sum(), 1)
-    assert np.allclose(edges.groupby(["k", "cluster"])["share_of_child"].sum(), 1)
-    for lineage, line in nodes.groupby("lineage"):
-        assert line["k"].tolist() == list(range(line["k"].min(), line["k"].max() + 1)), lineage
-        assert (line["survives"] == len(line)).all()
-    assert nodes["survives"].max() > 1
-
-
-def test_descent_of_one_k_and_of_none() -> None:
-    nodes, edges = sweep.descent({3: labelled([0, 1, 2])}, whole([1, 1, 1]))
-    assert nodes["survives"].tolist() == [1, 1, 1]
-    assert edges.empty
-    nodes, edges = sweep.descent({}, whole([]))
-    assert nodes.columns.tolist() == ["k", "cluster", "n_movies", "lineage", "survives"]
-    assert len(nodes) == len(edges) == 0
-    assert edges.columns.tolist() == ["k", "parent", "cluster", "n_movies", "share_of_parent", "share_of_child"]

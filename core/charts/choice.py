@@ -48,7 +48,7 @@ def lines_of_descent(nodes: pd.DataFrame, edges: pd.DataFrame) -> Figure:
     """Draw a row of clusters for each k, a circle a cluster sized by films, and a line for the films that move along.
 
     nodes has k, cluster, x, n_movies, label, color, survives (the number of k over which the cluster stays the same)
-    and stability (None where it is not known); edges has k, x, parent_k, parent_x, n_movies, share_of_child, label,
+    and stability (NaN where it is not known); edges has k, x, parent_k, parent_x, n_movies, share_of_child, label,
     color. Selection: `pick` (fields k and cluster) on a click.
     """
     words = [stability.told(None if pd.isna(value) else float(value)) for value in nodes["stability"]]

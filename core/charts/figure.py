@@ -11,6 +11,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     import altair as alt
+    import pyarrow as pa
 
 # A thousand marks take the browser a third of a second as SVG and a tenth of that on a canvas. What a screen reader
 # would find in the marks is in the tables.
@@ -29,7 +30,7 @@ class Figure:
     """
 
     spec: dict[str, Any]
-    data: pd.DataFrame
+    data: "pd.DataFrame | pa.Table"
 
 
 def specification(chart: "alt.Chart | alt.LayerChart") -> dict[str, Any]:

@@ -72,6 +72,7 @@ from core.controls.picks import (
     cluster_genres,
     film_filters,
     genre_picked,
+    genres_chosen,
     label,
     labels_with_stability,
     link_to_cluster,
@@ -89,7 +90,7 @@ from core.controls.picks import (
 from core.controls.reasons import show_reason
 from core.controls.recipes import recipe_box
 from core.controls.registry import encoder_table, hardware_line, show_encoder, show_encoders
-from core.controls.stability import badge, measure_stability, with_stability
+from core.controls.stability import badge, measure_stability, once, with_stability
 from core.controls.start import lifespan
 from core.controls.tables import (
     OVERVIEW_CONFIG,
@@ -147,6 +148,7 @@ __all__ = [
     "found_lists",
     "found_sentence",
     "genre_picked",
+    "genres_chosen",
     "genres_drawn",
     "hardware_line",
     "how_it_was_made",
@@ -162,6 +164,7 @@ __all__ = [
     "measure_worth",
     "name_and_note",
     "navigation",
+    "once",
     "open_catalogue",
     "overview_columns",
     "pair_line",

@@ -7,14 +7,15 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core import cache, charts, explain, sweep
+from core import cache, charts, sweep
 from core.background import Task
-from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS, name_clusters
-from core.controls import selections
+from core.clustering import MAX_CLUSTERS, MIN_CLUSTERS
+from core.controls import selections, stability
 from core.controls.frame import View, visitor
 from core.controls.names import given
 from core.controls.picks import show_chart
 from core.controls.words import plain
+from core.descent import Descent
 from core.names import Clusters, applied
 from core.stability import Stability
 from core.sweep import SweepResult
@@ -130,19 +131,25 @@ def recommend(frame: pd.DataFrame, known: Known) -> None:
 def show_figures(view: View, frame: pd.DataFrame) -> None:
     """Draw every figure over k; a click on a point sets k."""
     columns: list[DeltaGenerator] = []
-    for measure, (title, form, how) in MEASURES.items():
+    for measure, (title, _, how) in MEASURES.items():
         columns = columns or [*st.columns(2)]  # anew for each row, so that charts stand in line whatever captions do
-        rows = pd.DataFrame({"k": frame["k"], "value": frame[measure].astype(float)})
-        rows["text"] = [f"{value:,.4g}" for value in rows["value"]]
-        rows["current"] = rows["k"] == view.analysis.clustering.n_clusters
         with columns.pop(0):
             show_chart(
-                charts.over_k(rows, title, form, axis="Films" if measure == "smallest" else title),
+                stability.once(view, "over_k", partial(_over_k, view, frame, measure), measure, *frame[measure]),
                 key=f"over_{measure}",
                 on_select=partial(_k_picked, f"over_{measure}"),
                 alt=f"Line: {title} for every k. {how}",
             )
             st.caption(how)
+
+
+def _over_k(view: View, frame: pd.DataFrame, measure: str) -> charts.Figure:
+    """Draw one figure over k."""
+    title, form, _ = MEASURES[measure]
+    rows = pd.DataFrame({"k": frame["k"], "value": frame[measure].astype(float)})
+    rows["text"] = [f"{value:,.4g}" for value in rows["value"]]
+    rows["current"] = rows["k"] == view.analysis.clustering.n_clusters
+    return charts.over_k(rows, title, form, axis="Films" if measure == "smallest" else title)
 
 
 def _k_picked(chart: str) -> None:
@@ -154,55 +161,40 @@ def _k_picked(chart: str) -> None:
 
 def show_descent(view: View, result: SweepResult, known: Known) -> None:
     """Draw how the clusters of every k come from those of the k before, and how stable each is where that is known."""
-    nodes, edges = sweep.descent(result.clusterings, view.analysis.weights)
-    nodes = _placed(nodes, edges).merge(_named(view, result), on=["k", "cluster"])
-    worth = {k: found.clusters.tolist() for k, found in known.stability.items()}
-    nodes["stability"] = [
-        worth[k][cluster] if k in worth else None for k, cluster in zip(nodes["k"], nodes["cluster"], strict=True)
-    ]
-    places = nodes[["k", "cluster", "x", "label", "color"]]
-    lines = edges[edges["share_of_child"] >= 0.02].merge(places, on=["k", "cluster"])
-    parents = places.rename(columns={"k": "parent_k", "cluster": "parent", "x": "parent_x"})
-    lines = lines.assign(parent_k=lines["k"] - 1).merge(
-        parents[["parent_k", "parent", "parent_x"]], on=["parent_k", "parent"]
-    )
+    found = cache.descent(view.catalogue, view.settings, result)
+    labels = _labels(view, result, found)
     show_chart(
-        charts.lines_of_descent(nodes, lines),
+        stability.once(
+            view,
+            "descent",
+            partial(_descent, found, labels, known),
+            *known.stability,
+            *(labels.values() if given() else ()),
+        ),
         key="descent",
         on_select=partial(_k_picked, "descent"),
         alt="Rows of circles, a row for each k and a circle for each cluster, joined where films move along.",
     )
 
 
-def _placed(nodes: pd.DataFrame, edges: pd.DataFrame) -> pd.DataFrame:
-    """Place each row's clusters side by side, as wide as their films, in the order of those they come from."""
-    before: dict[int, float] = {}
-    parts = []
-    for k, row in nodes.groupby("k"):
-        come = edges[edges["k"] == k]
-        pull = (come["n_movies"] * come["parent"].map(before)).groupby(come["cluster"]).sum()
-        pull = pull / come.groupby("cluster")["n_movies"].sum()
-        order = row.assign(pull=row["cluster"].map(pull)).sort_values(["pull", "cluster"], kind="stable")
-        share = order["n_movies"] / order["n_movies"].sum()
-        order = order.assign(x=share.cumsum() - share / 2)
-        before = dict(zip(order["cluster"], order["x"], strict=True))
-        parts.append(order.drop(columns="pull"))
-    return pd.concat(parts, ignore_index=True)
+def _descent(found: Descent, labels: dict[tuple[int, int], str], known: Known) -> charts.Figure:
+    """Draw the lines of descent, with what is known of the clusters' stability."""
+    worth = {(k, i): float(value) for k, each in known.stability.items() for i, value in enumerate(each.clusters)}
+    nodes, edges = (
+        table.assign(label=[labels[each] for each in zip(table["k"], table["cluster"], strict=True)])
+        for table in (found.nodes, found.edges)
+    )
+    at = zip(nodes["k"], nodes["cluster"], strict=True)
+    return charts.lines_of_descent(nodes.assign(stability=[worth.get(each, float("nan")) for each in at]), edges)
 
 
-def _named(view: View, result: SweepResult) -> pd.DataFrame:
-    """Return label and colour of every cluster of every k."""
-    matrix, genres = explain.membership(view.catalogue.genre_lists)
-    weights = view.analysis.weights
-    everyone = weights @ matrix / max(int(weights.sum()), 1)
-    rows = []
-    for k, found in result.clusterings.items():
-        films = explain.genre_films(matrix, weights, found.labels)
-        names = name_clusters(films / found.sizes[:, None], everyone, genres)
-        names = applied(given(), Clusters(view.catalogue.texts, weights, found.labels, names))
-        colors = charts.cluster_colors([name.genres[0] if name.genres else "" for name in names])
-        rows += [
-            {"k": k, "cluster": i, "label": f"{i} {name.text}", "color": color}
-            for i, (name, color) in enumerate(zip(names, colors, strict=True))
-        ]
-    return pd.DataFrame(rows)
+def _labels(view: View, result: SweepResult, found: Descent) -> dict[tuple[int, int], str]:
+    """Return number and name of every cluster of every k, under the names that this visitor gave."""
+    names = found.names
+    if given():
+        texts, weights = view.catalogue.texts, view.analysis.weights
+        names = {
+            k: applied(given(), Clusters(texts, weights, result.clusterings[k].labels, each))
+            for k, each in names.items()
+        }
+    return {(k, i): f"{i} {name.text}" for k, each in names.items() for i, name in enumerate(each)}

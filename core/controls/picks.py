@@ -229,9 +229,14 @@ def cluster_genres(view: View, cluster: int) -> pd.DataFrame:
     return mine.sort_values(["n_cluster", "genre"], ascending=[False, True], ignore_index=True)
 
 
+def genres_chosen() -> tuple[str, ...]:
+    """Return the genres that the cluster's films must have (`film_filters`)."""
+    return tuple(st.session_state.get("with") or ())
+
+
 def year_shares(view: View, cluster: int) -> pd.DataFrame:
     """Return the share of each year's films that are in the cluster and have the genres chosen on the page."""
-    return cache.year_shares(view.catalogue, view.settings, cluster, tuple(st.session_state.get("with") or ()))
+    return cache.year_shares(view.catalogue, view.settings, cluster, genres_chosen())
 
 
 def cluster_films(view: View, cluster: int, lists: pd.DataFrame, order: str = "reviews") -> FilmPage:

@@ -42,10 +42,11 @@ def note_visit() -> None:
 
 @contextmanager
 def timed_run() -> Iterator[None]:
-    """Tell the log, at level debug, which page a run drew and how long that took."""
+    """Let the background wait while a page is drawn, and tell the log, at level debug, which and what it took."""
     started = time.perf_counter()
     try:
-        yield
+        with cache.foreground().under():
+            yield
     finally:
         if log.is_debug():
             log.event("page_run", level=log.DEBUG, page=_page(), seconds=time.perf_counter() - started)

@@ -1,7 +1,8 @@
 """How much a cluster is worth, wherever it is shown: measured in the background, and told as soon as it is known."""
 
 import time
-from typing import Literal
+from collections.abc import Callable, Hashable
+from typing import Literal, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from core import cache, stability
 from core.controls.frame import View, visitor
 from core.controls.glossary import TERMS
+
+T = TypeVar("T")
 
 REST_SECONDS = 1.0  # while the slider is still moving, measuring would only be in its way
 LOOKS: dict[str, tuple[str, Literal["green", "yellow", "red", "gray"]]] = {
@@ -45,6 +48,15 @@ def with_stability(view: View, clusters: pd.DataFrame) -> pd.DataFrame:
     """Add the column stability, in words, to rows that have a column cluster."""
     told = words(view)
     return clusters.assign(stability=[told[cluster] for cluster in clusters["cluster"]])
+
+
+def once(view: View, name: str, make: Callable[[], T], *others: Hashable) -> T:
+    """Return what `make` does, called once for the films, settings, names and stabilities of the page (`cache.once`).
+
+    `name` tells what it makes from other things, `others` are what else it depends on. Frames become Arrow tables.
+    """
+    names = tuple((each.text, each.note) for each in view.analysis.names if each.own or each.note)
+    return cache.once(view.catalogue, view.settings, (name, names, tuple(words(view)), *others), make)
 
 
 def badge(view: View, cluster: int) -> None:

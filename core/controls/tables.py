@@ -1,5 +1,6 @@
 """The tables and figures that pages show."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -220,16 +221,17 @@ def stand_out_table(table: pd.DataFrame, column: str, alt: str) -> None:
 
 def spread_table(spread: pd.DataFrame, alt: str) -> None:
     """Show median, quartiles and coverage of each measure, in the cluster and in the catalogue."""
+    by_measure: dict[str, list[dict[Hashable, Any]]] = {}
+    for each in spread[spread["n"] > 0].to_dict("records"):
+        by_measure.setdefault(each["measure"], []).append(each)
     rows = []
     for measure, (title, form) in MEASURE_NAMES.items():
-        mine = spread[(spread["measure"] == measure) & (spread["n"] > 0)].set_index("whose")
-        if mine.empty:
-            continue
-        cells = {"Measure": title}
-        for whose in mine.index:
-            q1, median, q3 = mine.loc[whose, ["q1", "median", "q3"]] / (1e6 if measure == "box_office" else 1)
-            cells[f"This {whose}"] = f"{form.format(median)} ({form.format(q1)} to {form.format(q3)})"
-            cells[f"Known for ({whose})"] = f"{mine.loc[whose, 'n']:,} of {mine.loc[whose, 'n_movies']:,}"
-        rows.append(cells)
+        cells, unit_size = {"Measure": title}, 1e6 if measure == "box_office" else 1
+        for each in by_measure.get(measure, []):
+            q1, median, q3 = (form.format(each[name] / unit_size) for name in ("q1", "median", "q3"))
+            cells[f"This {each['whose']}"] = f"{median} ({q1} to {q3})"
+            cells[f"Known for ({each['whose']})"] = f"{each['n']:,} of {each['n_movies']:,}"
+        if len(cells) > 1:
+            rows.append(cells)
     columns = ["Measure", "This cluster", "Known for (cluster)", "This catalogue", "Known for (catalogue)"]
     st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, placeholder="none", alt=alt)

@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core import cache, charts, explain
-from core.controls import selections
+from core.controls import selections, stability
 from core.controls.frame import View
 from core.controls.picks import labels_with_stability, link_to_cluster, picked_in_table, show_chart
 from core.controls.tables import STABILITY_COLUMN, film_table
@@ -39,8 +39,28 @@ def _ends(shares: pd.DataFrame, years: list[int]) -> pd.DataFrame:
     return pd.DataFrame({"share": counted / everyone, "low": low, "high": high}, index=films.index)
 
 
-def decade_table(shares: pd.DataFrame, clusters: pd.DataFrame) -> None:
+def decade_table(view: View, shares: pd.DataFrame, clusters: pd.DataFrame) -> None:
     """Draw each cluster's share of each decade's films, and the films of each decade as the last row."""
+    shown = stability.once(view, "decades", lambda: _decades(shares, clusters))
+    in_order = shares["cluster"].drop_duplicates().sort_values()
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height="content" if len(shown) <= 14 else 460,
+        key="decades",
+        on_select=lambda: picked_in_table("decades", in_order),
+        selection_mode="single-row",
+        placeholder="",
+        alt="Table of each cluster's share of the films of each decade.",
+        column_config={
+            "label": st.column_config.TextColumn("Cluster", pinned=True),
+            "stability": STABILITY_COLUMN,
+        },
+    )
+
+
+def _decades(shares: pd.DataFrame, clusters: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each cluster and, last, one for all films, with a column for each decade."""
     films = shares.assign(decade=[f"{year // 10 * 10}s" for year in shares["year"]])
     counted = films.pivot_table(index="cluster", columns="decade", values=["n_cluster", "n_all"], aggfunc="sum")
     table = 100 * counted["n_cluster"] / counted["n_all"]
@@ -52,22 +72,8 @@ def decade_table(shares: pd.DataFrame, clusters: pd.DataFrame) -> None:
         "stability": "",
         **{name: f"{n:,}" for name, n in counted["n_all"].iloc[0].items()},
     }
-    shown = pd.concat(
+    return pd.concat(
         [table.map(lambda value: value if isinstance(value, str) else f"{value:.1f} %"), pd.DataFrame([everyone])]
-    )
-    st.dataframe(
-        shown,
-        hide_index=True,
-        height="content" if len(shown) <= 14 else 460,
-        key="decades",
-        on_select=lambda: picked_in_table("decades", pd.Series(table.index)),
-        selection_mode="single-row",
-        placeholder="",
-        alt="Table of each cluster's share of the films of each decade.",
-        column_config={
-            "label": st.column_config.TextColumn("Cluster", pinned=True),
-            "stability": STABILITY_COLUMN,
-        },
     )
 
 
@@ -78,10 +84,8 @@ def show_box_office(view: View, clusters: pd.DataFrame) -> None:
     if not known:
         st.info("No film here has a box office and a year.", icon=":material/info:")
         return
-    rows = rows.merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")
-    rows["years"] = [f"{year} to {year + SPAN - 1}" for year in rows["first_year"]]
     show_chart(
-        charts.box_office(rows),
+        stability.once(view, "box_office", lambda: _box_office(rows, clusters)),
         key="box_office",
         on_select=lambda: _span_picked(view),
         alt="Lines with points: each cluster's median box office over spans of five years, in dollars of the year.",
@@ -94,6 +98,12 @@ def show_box_office(view: View, clusters: pd.DataFrame) -> None:
         "which films have one is no random choice. The scale is logarithmic. Click a point to list its films."
     )
     _films_of_the_span(view)
+
+
+def _box_office(rows: pd.DataFrame, clusters: pd.DataFrame) -> charts.Figure:
+    """Draw the median box office of each cluster and span of years."""
+    rows = rows.merge(clusters[["cluster", "label", "color", "stability"]], on="cluster")
+    return charts.box_office(rows.assign(years=[f"{year} to {year + SPAN - 1}" for year in rows["first_year"]]))
 
 
 def _span_picked(view: View) -> None:

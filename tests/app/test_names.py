@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from core import cache
+from core import cache, descent
 from core.controls import View, choice
 from core.controls import names as controls_names
 from core.names import Given
@@ -116,9 +116,10 @@ def test_lines_of_descent_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Given(catalogue.texts, np.flatnonzero(found[12].clustering.labels == 0), "First of all")
     monkeypatch.setattr(choice, "given", lambda: (given,))
     sweep = SweepResult(pd.DataFrame(), {k: each.clustering for k, each in found.items()})
-    labels = choice._named(View(catalogue, Settings(BASELINE), found[12]), sweep)
-    assert labels.loc[labels["label"].str.endswith(" First of all"), "k"].tolist() == [11, 12]
-    assert labels.set_index(["k", "cluster"]).loc[(12, 0), "label"] == "0 First of all"
+    lines = descent.trace(sweep.clusterings, found[12].weights, catalogue.genre_lists)
+    labels = choice._labels(View(catalogue, Settings(BASELINE), found[12]), sweep, lines)
+    assert [k for (k, _), label in labels.items() if label.endswith(" First of all")] == [11, 12]
+    assert labels[12, 0] == "0 First of all"
 
 
 def test_undo_and_back_to_the_computed_name() -> None:
