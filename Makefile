@@ -2,13 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint types format bench data clean
+.PHONY: run test coverage lint types format bench data clean
 
 run: .venv/app
 	$(BIN)/streamlit run streamlit_app.py
 
 test: .venv/tests lint types
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# Which lines and branches of core the tests reach; the browser's tests would add nothing but time.
+coverage: .venv/tests
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist worksteal --ignore tests/e2e
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: .venv/tests
 	$(BIN)/ruff check .
@@ -28,7 +35,7 @@ data: .venv/tests
 	$(BIN)/python data/build_movies.py
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache vectors
+	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache vectors
 
 .venv/app: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -35,7 +35,6 @@ GENRES = (
     "A row for each cluster and genre: films, share and lift with their 95 % intervals, and the share in all films "
     "with genres."
 )
-FETCH_SECONDS = 3.0  # what the browser gets to fetch a file
 WHAT = ("Films", "Clusters", "Genres by cluster", "Map", "Report")
 
 # A download is made in the memory of this process, for everyone who asks: so many films take some 100 MB as CSV.
@@ -220,11 +219,6 @@ def _watch(making: _Making, told: DeltaGenerator) -> None:
     deadline = time.monotonic() + 2 * drawing.SECONDS
     while not making.ended.wait(0.2) and time.monotonic() < deadline:
         told.caption("The file is being made.")
-    # Streamlit throws a file away when two runs have ended since it was made, fetched or not.
-    deadline = time.monotonic() + FETCH_SECONDS
-    while not making.trouble and time.monotonic() < deadline:
-        told.caption("The file is on its way.")
-        time.sleep(0.2)
     if making.trouble:
         told.error(plain(making.trouble), icon=":material/error:")
     else:

@@ -17,6 +17,7 @@ from core.controls.encoding import wait_for_vectors
 from core.controls.ending import stop
 from core.controls.recipes import FILTER_WIDGETS, link_opened, open_recipe, show_verdict, take_link
 from core.controls.seeing import note_visit, timed_run
+from core.controls.start import keep_files
 from core.controls.words import plain
 from core.encoders import DTYPES, Encoder, EncoderError
 from core.movies import GENRES, Catalogue, CatalogueError, Filters, GenreMode, Options
@@ -50,6 +51,7 @@ def navigation() -> st.Page:
     The tab's icon is our own file: a Material icon there would be fetched from another host.
     """
     note_visit()
+    keep_files()
     icon, logo = ((LOOKS / name).read_text() for name in ("icon.svg", "logo.svg"))
     st.set_page_config(page_title="Genrescope", page_icon=icon, layout="wide")
     st.logo(logo, size="large", icon_image=icon)

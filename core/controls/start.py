@@ -3,10 +3,13 @@
 import gc
 import logging
 import threading
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import streamlit as st
+from streamlit import runtime
 
 from core import cache, charts, encoders, log
 from core.controls.seeing import write_events
@@ -17,6 +20,34 @@ from core.sources import SourceError
 from core.stability import told
 
 logger = logging.getLogger(__name__)
+
+COLLECT_SECONDS = 30.0  # a file that was made for a visitor is there to be fetched for as long, at least
+
+
+class _Seldom:
+    """Calls a function when asked to, but not again before COLLECT_SECONDS have passed."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function, self._lock, self._last = function, threading.Lock(), -COLLECT_SECONDS
+
+    def __call__(self) -> None:
+        with self._lock:
+            if time.monotonic() - self._last < COLLECT_SECONDS:
+                return
+            self._last = time.monotonic()
+        self._function()
+
+
+def keep_files() -> None:
+    """See to it that a file which was made for a visitor outlives the runs of all others.
+
+    Streamlit 1.67.0 makes a file when its button is pressed, and throws it away when any two runs have ended since,
+    fetched or not: with fifty visitors that is a third of a second. So it is kept from looking more often.
+    """
+    if runtime.exists():
+        manager: Any = runtime.get_instance().media_file_mgr
+        if not isinstance(manager.remove_orphaned_files, _Seldom):
+            manager.remove_orphaned_files = _Seldom(manager.remove_orphaned_files)
 
 
 @asynccontextmanager

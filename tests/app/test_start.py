@@ -5,9 +5,13 @@ import importlib
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import streamlit as st
+from streamlit.runtime.media_file_manager import MediaFileManager
+from streamlit.runtime.media_file_storage import MediaFileStorageError
+from streamlit.runtime.memory_media_file_storage import MemoryMediaFileStorage
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 from core import analysis, cache
@@ -62,3 +66,34 @@ def test_streamlit_finds_the_app_in_its_script() -> None:
     found = discover_asgi_app(ROOT / "streamlit_app.py")
     assert found.import_string == "streamlit_app:app"
     assert isinstance(importlib.import_module("streamlit_app").app, st.App)
+
+
+def test_a_file_that_was_made_outlives_the_runs_of_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = MemoryMediaFileStorage("/media")
+    manager, now = MediaFileManager(storage), 1_000.0
+    monkeypatch.setattr(start.runtime, "exists", lambda: True)
+    monkeypatch.setattr(start.runtime, "get_instance", lambda: SimpleNamespace(media_file_mgr=manager))
+    monkeypatch.setattr(start.time, "monotonic", lambda: now)
+    start.keep_files()
+    kept = manager.remove_orphaned_files
+    start.keep_files()
+    assert manager.remove_orphaned_files is kept
+
+    def fetched() -> bool:
+        try:
+            return storage.get_file(url.rpartition("/")[2]).content == b"films"
+        except MediaFileStorageError:
+            return False
+
+    deferred = manager.add_deferred(lambda: b"films", "text/csv", "1", "films.csv")
+    manager.remove_orphaned_files()
+    url = manager.execute_deferred(deferred)
+    now += start.COLLECT_SECONDS + 1
+    manager.remove_orphaned_files()  # the first that could mark it
+    for _ in range(50):
+        now += (start.COLLECT_SECONDS - 2) / 50
+        manager.remove_orphaned_files()
+    assert fetched()
+    now += start.COLLECT_SECONDS
+    manager.remove_orphaned_files()
+    assert not fetched()

@@ -1,225 +1,25 @@
-"""Measure what the app promises, side by side with a plain page in the same run, and write docs/benchmarks.md.
+"""Measure what the app promises, and write docs/benchmarks.md.
 
 `python -m tests.benchmarks` measures everything, `python -m tests.benchmarks app` (or another of PARTS) one.
-
-A shared machine is sometimes twice as slow as at other times. So each time is held against the same gesture on a
-bare Streamlit page (one slider, one number) in the same browser, alternating, and both are written down.
 """
 
 import argparse
-import statistics
+import importlib
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from itertools import chain
-from pathlib import Path
 
-import psutil
-from playwright.sync_api import Browser, Page, sync_playwright
-
-from core import encoders, movies, worker
-from core.vectors import VectorStore
 from tests.benchmarks import report
-from tests.benchmarks.report import Row
-from tests.e2e.conftest import CHROMIUM, FLAGS, Server, settle
 
-REDRAWS = 10
-JUMPS = 9  # from 2 to 47 by fives
-MAX_REDRAW_MS = 500
-MAX_FIRST_VISIT_S = 20
-MAX_STORED_VISIT_S = 3
-MAX_WEB_MB = 400
-PACKAGES = ("streamlit", "duckdb", "altair", "pandas", "torch", "transformers")
-PLAIN_PAGE = 'import streamlit as st\nst.metric("Clusters (k)", st.slider("k", 2, 50, 8))\n'
-
-# Resolves with the milliseconds from the key press to the frame in which the page shows k everywhere and is at rest.
-REDRAWN = """([k, bars]) => new Promise((resolve) => {
-  let pressed = 0;
-  window.addEventListener('keydown', () => { pressed = performance.now(); }, {capture: true, once: true});
-  const look = () => {
-    const state = document.querySelector('[data-testid=stApp]').getAttribute('data-test-script-state');
-    const metric = [...document.querySelectorAll('[data-testid=stMetric]')].find(
-      (each) => each.innerText.startsWith('Clusters'));
-    const charts = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')];
-    const drawn = !bars || charts[1]?.querySelectorAll('path[aria-roledescription=bar]').length === k;
-    const shown = metric?.innerText.split('\\n').includes(String(k));
-    if (pressed && state === 'notRunning' && shown && drawn) resolve(performance.now() - pressed);
-    else requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
-})"""
-
-
-def redraw(page: Page, k: int, *, bars: bool, key: str = "ArrowRight") -> float:
-    """Press the key that raises the slider to k; return the milliseconds until the page shows it."""
-    page.locator("[data-testid=stSlider] input").first.focus()
-    page.evaluate(f"(wanted) => {{ window.redrawn = ({REDRAWN})(wanted) }}", [k, bars])
-    page.keyboard.press(key)
-    milliseconds: float = page.evaluate("() => window.redrawn")
-    page.wait_for_timeout(400)
-    return milliseconds
-
-
-def first_visit(browser: Browser, server: Server, *, drawn: bool) -> tuple[float, float]:
-    """Return the seconds from asking for the page to its figures and, if wanted, to its map."""
-    page = browser.new_page()
-    started = time.perf_counter()
-    page.goto(server.url)
-    page.wait_for_selector("[data-testid=stMetric]", timeout=120_000)
-    figures = time.perf_counter() - started
-    if drawn:
-        page.wait_for_selector("[data-testid=stVegaLiteChart] canvas", timeout=120_000)
-    seconds = time.perf_counter() - started
-    settle(page)
-    page.close()
-    return figures, seconds
-
-
-def memory(server: Server) -> tuple[float, float]:
-    """Return the resident megabytes of the web process and of its worker (0 if there is none)."""
-    web = psutil.Process(server.process.pid)
-    children = [child.memory_info().rss for child in web.children() if "core.worker" in " ".join(child.cmdline())]
-    return web.memory_info().rss / 2**20, sum(children) / 2**20
-
-
-def visits(browser: Browser, vectors: Path, plain: Path) -> Iterator[Row]:
-    """Time the first visit of a server: with nothing stored, with vectors stored, and of the bare page."""
-    log = vectors.with_name("log")
-    server = Server(vectors, log)
-    _, seconds = first_visit(browser, server, drawn=True)
-    yield Row("First visit, no vectors stored, to the map", seconds, "s", MAX_FIRST_VISIT_S)
-    yield Row("Memory of the worker after encoding with MiniLM (resident)", memory(server)[1], "MB")
-    server.stop()
-    worker.work(encoders.get(encoders.DEFAULT_ENCODER), movies.open_catalogue().genre_lists, VectorStore(vectors))
-    server = Server(vectors, log)
-    figures, seconds = first_visit(browser, server, drawn=True)
-    server.stop()
-    yield Row("First visit after a server start, vectors stored, to the figures", figures, "s")
-    yield Row("First visit after a server start, vectors stored, to the map", seconds, "s", MAX_STORED_VISIT_S)
-    server = Server(vectors, log, script=str(plain))
-    yield Row("The same for the bare page", first_visit(browser, server, drawn=False)[0], "s")
-    server.stop()
-
-
-def opened(browser: Browser, url: str) -> Page:
-    """Open an address and wait until it is at rest, with what it prepares in the background."""
-    page = browser.new_page()
-    page.goto(url)
-    page.wait_for_selector("[data-testid=stMetric]", timeout=60_000)
-    settle(page)
-    page.wait_for_timeout(3_000)
-    return page
-
-
-def moves(browser: Browser, vectors: Path, plain: Path) -> Iterator[Row]:
-    """Time moving the slider for k, by one and by five, against the bare page's slider in alternation."""
-    server = Server(vectors, vectors.with_name("log"))
-    bare = Server(vectors, vectors.with_name("plain.log"), script=str(plain))
-    ours, theirs = opened(browser, f"{server.url}/?k=8"), opened(browser, bare.url)
-    new, reference = [], []
-    for k in range(9, 9 + REDRAWS):
-        ours.bring_to_front()
-        new.append(redraw(ours, k, bars=True))
-        theirs.bring_to_front()
-        reference.append(redraw(theirs, k, bars=False))
-    ours.close()
-    ours = opened(browser, f"{server.url}/?k=8")
-    again = [redraw(ours, k, bars=True) for k in range(9, 9 + REDRAWS)]
-    ours.close()
-    ours = opened(browser, f"{server.url}/?k=2&seed=1")
-    jumps = [redraw(ours, 7 + 5 * i, bars=True, key="PageUp") for i in range(JUMPS)]
-    web = memory(server)[0]
-    server.stop()
-    bare.stop()
-    yield Row(f"Moving k by one, not seen before (median of {REDRAWS})", statistics.median(new), "ms", MAX_REDRAW_MS)
-    yield Row(f"Moving k by one, seen before (median of {REDRAWS})", statistics.median(again), "ms", MAX_REDRAW_MS)
-    yield Row(f"Moving k by five, not seen before (median of {JUMPS})", statistics.median(jumps), "ms")
-    yield Row(f"The bare page's slider, in alternation (median of {REDRAWS})", statistics.median(reference), "ms")
-    yield Row("Memory of the web process (resident)", web, "MB", MAX_WEB_MB)
-
-
-def loop_seconds() -> float:
-    """Return the seconds that a plain Python loop takes: how fast the machine is just now."""
-    started = time.perf_counter()
-    sum(i * i for i in range(3_000_000))
-    return time.perf_counter() - started
-
-
-APP_NOTE = """
-The browser is Chromium without a screen or a graphics card, on the machine that also runs the server. A visit is timed
-from asking for the address, moving k from the key press to the frame in which figures, map, bars and heat map show the
-new k and the script is at rest. The bare page is a Streamlit script with one slider and one number. While a visitor
-looks at a page, the clusterings for k one and two higher and lower are prepared, so a move by five is one that nobody
-prepared. The worker leaves when idle.
-"""
-
-ENCODERS_NOTE = """
-Random weights in the shapes of the originals, all 1,187 genre lists, float32, one worker process after it has imported
-torch; peak memory is since the encoder before was let go.
-"""
-
-
-def app() -> tuple[str, bool]:
-    rows = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        vectors, plain = Path(folder) / "vectors", Path(folder) / "plain.py"
-        plain.write_text(PLAIN_PAGE)
-        for row in chain(visits(browser, vectors, plain), moves(browser, vectors, plain)):
-            rows.append(row)
-            print(" | ".join(row.cells()), file=sys.stderr)
-        browser.close()
-    rows.append(Row("A Python loop of 3,000,000 squares: how fast the machine was", 1e3 * loop_seconds(), "ms"))
-    table = report.table(("what", "measured", "at most", "kept"), [row.cells() for row in rows])
-    return f"{report.made_by('app', PACKAGES)}\n\n{table}\n{APP_NOTE}", all(row.good for row in rows)
-
-
-def clustering() -> tuple[str, bool]:
-    from tests.benchmarks import clustering  # scikit-learn, which the app does without
-
-    return clustering.section()
-
-
-def at_real_size() -> tuple[str, bool]:
-    from tests.benchmarks import encoders
-
-    made_by = report.made_by("encoders", ("torch", "transformers"))
-    return f"{made_by}\n{ENCODERS_NOTE}\n{encoders.table()}", True
-
-
-def scale() -> tuple[str, bool]:
-    from tests.benchmarks import scale
-
-    return scale.section()
-
-
-def encoding() -> tuple[str, bool]:
-    from tests.benchmarks import encoding  # torch and sentence-transformers
-
-    return encoding.section()
-
-
-def imports() -> tuple[str, bool]:
-    from tests.benchmarks import imports
-
-    return imports.section()
-
-
-def load() -> tuple[str, bool]:
-    from tests.benchmarks import load
-
-    return load.section()
-
-
-PARTS: dict[str, tuple[str, Callable[[], tuple[str, bool]]]] = {
-    "app": ("The app", app),
-    "clustering": ("Clustering, against scikit-learn", clustering),
-    "encoding": ("Encoding, against the demo and sentence-transformers", encoding),
-    "encoders": ("Encoders at their real size", at_real_size),
-    "scale": ("What scale costs", scale),
-    "imports": ("What is imported before the first page", imports),
-    "load": ("Fifty visitors", load),
+# A part is a module whose `section` returns its text and whether all its bounds were kept; some import torch or
+# scikit-learn, so each is imported when its turn comes.
+PARTS = {
+    "app": "The app",
+    "clustering": "Clustering, against scikit-learn",
+    "encoding": "Encoding, against the demo and sentence-transformers",
+    "encoders": "Encoders at their real size",
+    "scale": "What scale costs",
+    "large": "The app on ten million films",
+    "imports": "What is imported before the first page",
+    "load": "Fifty visitors",
 }
 
 
@@ -229,9 +29,8 @@ def main() -> int:
     wanted = parser.parse_args().part
     kept = []
     for name in [wanted] if wanted else PARTS:
-        title, measure = PARTS[name]
-        body, good = measure()
-        report.write(title, body)
+        body, good = importlib.import_module(f"tests.benchmarks.{name}").section()
+        report.write(PARTS[name], body)
         kept.append(good)
     return 0 if all(kept) else 1
 

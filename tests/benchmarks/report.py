@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
-`make bench` measures everything; `python -m tests.benchmarks app`, `clustering`, `encoders`, `scale` or `load`
-measures one part and leaves the others' sections as they are. Bounds that were not kept are shown as such.
+`make bench` measures everything; `python -m tests.benchmarks app`, `clustering`, `encoding`, `encoders`, `scale`,
+`large`, `imports` or `load` measures one part and leaves the others' sections as they are. Bounds that were not kept
+are shown as such.
 """
 
 

@@ -1,4 +1,4 @@
-"""What films and genre lists cost: `python -m tests.benchmarks scale`, into docs/benchmarks.md and a picture.
+"""What films and genre lists cost: `python -m tests.benchmarks.scale`, into docs/benchmarks.md and a picture.
 
 Rows: the command line on catalogues of 10 thousand to 10 million films, vectors stored, as a process of its own.
 Lists: clustering and measuring of 100 to 100,000 distinct genre lists with vectors of MiniLM's size. Processor seconds

@@ -92,13 +92,18 @@ class Visitor:
         file_id = next(file for name, file in self.seen.downloads.items() if name.endswith(label))
         message, started = BackMsg(), time.perf_counter()
         request = uuid.uuid4().hex
-        self._files[request] = asyncio.get_running_loop().create_future()
+        answer = self._files[request] = asyncio.get_running_loop().create_future()
         message.backend_operation_request.request_id = request
         message.backend_operation_request.session_id = self.session
         message.backend_operation_request.deferred_file.file_id = file_id
         await self._socket.send(message.SerializeToString())
-        async with asyncio.timeout(WAIT):
-            path = await self._files.pop(request)
+        try:
+            async with asyncio.timeout(WAIT):
+                path = await answer
+        except TimeoutError:
+            raise Trouble(f"no download within {WAIT} s") from None
+        finally:
+            del self._files[request]
         content = await asyncio.to_thread(_fetched, urllib.parse.urljoin(self.url, path))
         return time.perf_counter() - started, len(content)
 
@@ -128,7 +133,10 @@ class Visitor:
         async for data in self._socket:
             message = ForwardMsg()
             message.ParseFromString(data)  # type: ignore[arg-type]
-            self._take(message)
+            try:
+                self._take(message)
+            except Exception as error:  # or the visitor would wait for what nobody listens to any more
+                self.trouble.append(repr(error))
 
     def _take(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")
@@ -138,12 +146,16 @@ class Visitor:
                 self._ended.put_nowait(message.script_finished)
         elif kind == "new_session":
             self.session = message.new_session.initialize.session_id
+            if not message.metadata.run.fragment_ids:  # the whole page runs anew, with polls of its own
+                self._forget_polls()
         elif kind == "auto_rerun":
             rerun = message.auto_rerun
             if rerun.fragment_id not in self._polls:
                 self._polls[rerun.fragment_id] = asyncio.create_task(self._poll(rerun.fragment_id, rerun.interval))
         elif kind == "stop_auto_rerun":
-            self._polls.pop(message.stop_auto_rerun.fragment_id).cancel()
+            poll = self._polls.pop(message.stop_auto_rerun.fragment_id, None)
+            if poll is not None:
+                poll.cancel()
         elif kind == "navigation":
             self.seen.pages = {page.url_pathname: page.page_script_hash for page in message.navigation.app_pages}
             self.page = message.navigation.page_script_hash
