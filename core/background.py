@@ -23,7 +23,8 @@ OnProgress = Callable[[int, int], None]
 ShouldStop = Callable[[], bool]
 Work = Callable[[OnProgress, ShouldStop], Any]
 
-PATIENCE = 0.5  # seconds that a step waits for pages at most, so that work goes on however busy a server is
+# Seconds that a step waits for pages at most, so that work goes on however busy a server is; then those of minor tasks.
+PATIENCE = (0.5, 2.0)
 FAILURE_SECONDS = 60.0  # for how long a failed task is handed out again instead of being tried again
 
 
@@ -66,10 +67,10 @@ class Foreground:
         finally:
             self._count(-1)
 
-    def give_way(self) -> None:
-        """Return when nobody waits for anything, or after PATIENCE."""
+    def give_way(self, seconds: float) -> bool:
+        """Return when nobody waits for anything, or after some seconds; whether it is quiet."""
         with self._changed:
-            self._changed.wait_for(lambda: self.n == 0, PATIENCE)
+            return self._changed.wait_for(lambda: self.n == 0, seconds)
 
     def _count(self, step: int) -> None:
         with self._changed:
@@ -193,7 +194,7 @@ class Background:
                 return self._wishes.get(key) is not wish
 
         def should_stop() -> bool:
-            self._foreground.give_way()
+            self._foreground.give_way(PATIENCE[wish.minor])
             return gone()
 
         started = time.monotonic()

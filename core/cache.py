@@ -70,6 +70,9 @@ P = ParamSpec("P")
 
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
+LOOK_AHEAD_PATIENCE = (
+    1.0  # seconds in which there must be a moment without a page being drawn, or the next k is not prepared
+)
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
@@ -445,7 +448,7 @@ def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") ->
     """Cluster by the next k up and down in the background: the slider is mostly moved by little.
 
     One thread serves all visitors, and a new wish takes the place of those that wait. So it never uses more than one
-    core, and never works on what nobody looks at any more.
+    core, and never works on what nobody looks at any more. While pages are being drawn all the time it does nothing.
     """
     if catalogue.private:
         return  # the thread would hold films that are to go with their session
@@ -459,8 +462,8 @@ def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") ->
 
 
 def _tables_ahead(catalogue: Catalogue, settings: Settings, layout: str, pages: Foreground) -> None:
-    pages.give_way()
-    tables(catalogue, settings, layout)
+    if pages.give_way(LOOK_AHEAD_PATIENCE):
+        tables(catalogue, settings, layout)
 
 
 _wishes: list[Future[Any]] = []

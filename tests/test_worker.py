@@ -161,6 +161,7 @@ def test_a_job_tells_the_log_how_much_it_did_and_not_of_what(
 def test_the_queue_and_cancelling(shared: tuple[Worker, VectorStore]) -> None:
     worker, store = shared
     pid = worker.pid
+    assert psutil.Process(pid).nice() == 5 + os.nice(0)  # pages go first
     first = worker.submit(DEFAULT_ENCODER, [f"first {number}" for number in range(5000)])
     second = worker.submit(DEFAULT_ENCODER, [f"second {number}" for number in range(5000)])
     third = worker.submit(DEFAULT_ENCODER, ["third", "Drama"])

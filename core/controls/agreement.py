@@ -15,6 +15,7 @@ from core.controls import glossary, selections
 from core.controls.encoding import job_progress
 from core.controls.frame import PAGES, View, visitor
 from core.controls.picks import show_chart
+from core.controls.seeing import polled
 from core.controls.words import counted, plain
 from core.health import Sensitivity
 from core.movies import GENRES
@@ -40,7 +41,7 @@ def ask_for_comparison(view: View, ready: tuple[str, ...]) -> Task:
     return cache.compare_encoders(view.catalogue, view.settings, ready, (visitor(), "encoders"))
 
 
-@st.fragment(run_every=0.7)
+@polled(0.7)
 def watch_comparison(view: View, ready: tuple[str, ...]) -> None:
     """Draw how far the comparison is, and run the page again when it is there."""
     task = ask_for_comparison(view, ready)
@@ -72,7 +73,7 @@ def measure_worth(view: View, ready: Sequence[str]) -> None:
         _watch_worth(view, ready)
 
 
-@st.fragment(run_every=1.0)
+@polled(1.0)
 def _watch_worth(view: View, ready: Sequence[str]) -> None:
     known = _known(view, ready)
     if known > st.session_state["worth_shown"]:

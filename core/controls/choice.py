@@ -14,6 +14,7 @@ from core.controls import selections, stability
 from core.controls.frame import View, visitor
 from core.controls.names import given
 from core.controls.picks import show_chart
+from core.controls.seeing import polled
 from core.controls.words import plain
 from core.descent import Descent
 from core.names import Clusters, applied
@@ -47,7 +48,7 @@ def ask_for_all_k(view: View, ks: tuple[int, ...]) -> Task:
     return cache.measure_all_k(view.catalogue, view.settings, ks, (visitor(), "sweep"))
 
 
-@st.fragment(run_every=0.7)
+@polled(0.7)
 def watch_figures(view: View, ks: tuple[int, ...]) -> None:
     """Draw how far the figures of every k are, and run the page again when they are there."""
     task = ask_for_all_k(view, ks)
@@ -91,7 +92,7 @@ def watch_rest(view: View, ks: list[int], shown: Known) -> None:
         st.progress(1.0, text=f"Stability and seed agreement are known for all {len(ks)} k")
 
 
-@st.fragment(run_every=1.0)
+@polled(1.0)
 def _watch_rest(view: View, ks: list[int], shown: Known) -> None:
     known = what_is_known(view, ks)
     first, ask = len(known.stability) < len(ks), cache.measure_stability

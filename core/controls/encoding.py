@@ -5,6 +5,7 @@ import streamlit as st
 from core import cache, checkpoints, encoders
 from core.checkpoints import megabytes
 from core.controls.ending import stop
+from core.controls.seeing import polled
 from core.controls.words import different, plain
 from core.encoders import WantedDtype
 from core.movies import Catalogue
@@ -47,7 +48,7 @@ def job_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype, ow
         _show_progress(encoder_id, texts, dtype, owner)
 
 
-@st.fragment(run_every=0.5)
+@polled(0.5)
 def _show_progress(encoder_id: str, texts: tuple[str, ...], dtype: WantedDtype, owner: str) -> None:
     if _stopped_job(encoder_id) is not None:
         st.rerun()  # Stop runs this fragment alone: to go on here would ask for the job again

@@ -23,6 +23,7 @@ from core.controls.picks import (
     show_pick,
     with_clusters,
 )
+from core.controls.seeing import polled
 from core.controls.words import counted, plain
 from core.search import MAX_QUERY, Place
 from core.worker import Progress
@@ -179,7 +180,7 @@ def _show_wait(view: View, query: str) -> None:
         _watch(view, query)
 
 
-@st.fragment(run_every=0.5)
+@polled(0.5)
 def _watch(view: View, query: str) -> None:
     if _is_stopped(view, query):
         st.rerun()  # Stop runs this fragment alone: to go on here would ask again

@@ -1,15 +1,30 @@
-"""What the log is told of visits: who is not said, only which events belong to the same visit."""
+"""Visits: what the log is told of them, and how often their pages may ask how far something is.
 
+Who a visitor is the log is not told, only which events belong to the same visit.
+"""
+
+import functools
 import os
 import platform
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core import __version__, cache, log
+
+P = ParamSpec("P")
+
+
+POLLS_A_SECOND = 10.0  # of all visitors together: each takes the server some ten milliseconds
+SEEN_SECONDS = 60.0  # whose page last ran longer ago does not count
+
+_seen: dict[str, float] = {}  # by session: when a page of theirs last ran
+_seeing = threading.Lock()
 
 
 def write_events() -> None:
@@ -33,11 +48,30 @@ def _session_id() -> str | None:
 
 
 def note_visit() -> None:
-    """Tell the log of a session's first run."""
+    """Count the visit of this run, and tell the log of a session's first."""
     write_events()
+    context, now = get_script_run_ctx(suppress_warning=True), time.monotonic()
+    if context is not None:
+        with _seeing:
+            _seen[context.session_id] = now
+            for session in [session for session, last in _seen.items() if now - last > SEEN_SECONDS]:
+                del _seen[session]
     if "noted" not in st.session_state:
         st.session_state["noted"] = True
         log.event("session_started")
+
+
+def polled(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Have a part of a page draw itself again after so many seconds, or more where there are many visitors."""
+
+    def decorate(function: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(function)
+        def call(*arguments: P.args, **named: P.kwargs) -> None:
+            st.fragment(function, run_every=max(seconds, len(_seen) / POLLS_A_SECOND))(*arguments, **named)
+
+        return call
+
+    return decorate
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core import cache, stability
 from core.controls.frame import View, visitor
 from core.controls.glossary import TERMS
+from core.controls.seeing import polled
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ def badge(view: View, cluster: int) -> None:
     st.badge(f"Stability {told}", icon=icon, color=color, help=TERMS["Stability"])
 
 
-@st.fragment(run_every=1.5)
+@polled(1.5)
 def _watch(view: View) -> None:
     """Ask for the stability or, where the page shows it already, for the seed agreement, and say how far it is."""
     known = view.stability is not None

@@ -92,6 +92,8 @@ def serve(fd: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; its end is the child's end
     with suppress(OSError):  # where memory runs out, the kernel shall take this process, not the server
         Path("/proc/self/oom_score_adj").write_text("500")
+    if hasattr(os, "nice"):  # pages go first where there are fewer processors than work
+        os.nice(5)
     set_up(os.environ.get(SETTING), all_loggers=True)
     inbox, shelf = _Inbox(Connection(fd)), _Shelf()
     store: VectorStore | None = None

@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from streamlit import error_util
 
 from core import analysis, cache, log
+from core.controls import seeing
 from tests.app.conftest import BASELINE, ROOT, Visit, clear_caches
 from tests.app.test_data import bring, use
 
@@ -150,3 +152,27 @@ def test_nothing_is_said_of_a_missing_runtime_while_the_server_reads_its_script(
     before, after = done.stderr.split("--\n")
     assert "No runtime found" not in before
     assert "No runtime found" in after
+
+
+def test_parts_of_pages_ask_less_often_the_more_visitors_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def fragment(function: object, run_every: float) -> object:
+        asked.append(run_every)
+        return lambda *arguments: arguments
+
+    monkeypatch.setattr(seeing.st, "fragment", fragment)
+    watch = seeing.polled(1.5)(lambda: None)
+    for n in (0, 15, 16, 80):
+        monkeypatch.setattr(seeing, "_seen", dict.fromkeys(map(str, range(n)), 0.0))
+        watch()
+    assert asked == [1.5, 1.5, 1.6, 8.0]
+
+
+def test_a_visitor_whose_page_rests_for_long_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {"long ago": time.monotonic() - seeing.SEEN_SECONDS - 1, "just now": time.monotonic()}
+    monkeypatch.setattr(seeing, "_seen", seen)
+    Visit("films", {"encoder": BASELINE})
+    assert "long ago" not in seen
+    assert "just now" in seen
+    assert len(seen) == 2
