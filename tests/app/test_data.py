@@ -4,13 +4,16 @@ import gc
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.runtime.caching import cache_data_api, cache_resource_api
 
-from core import cache, movies
+from core import cache, movies, sources
+from core.controls import upload
+from core.recipes import Settings
 from core.uploads import OwnFilms
 from tests.app.conftest import BASELINE, Film, Visit
 
@@ -290,3 +293,22 @@ def test_nothing_of_an_upload_is_in_the_shared_caches() -> None:
     for function in source.split("\n@")[1:]:
         if "(_catalogue: Catalogue" in function.replace("(\n    _catalogue", "(_catalogue"):
             assert function.startswith("_of_films("), function[:200]
+
+
+def test_what_encoding_an_upload_takes_is_told_as_it_was_measured_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def line(facts: dict[str, str], missing: int) -> str:
+        """What the page says, with a store that knows so much and lacks so many vectors of the six lists."""
+        stub = SimpleNamespace(facts=lambda key: facts, missing=lambda key, texts: [*texts][:missing])
+        monkeypatch.setattr(upload.cache, "store", lambda: stub)
+        return upload._encoding_line(films)
+
+    raw = sources.read_file("movies.csv", MOVIELENS.encode(), sources.UPLOAD_LIMITS)
+    films = sources.apply(raw, sources.recognise(raw.table))
+    monkeypatch.setattr(upload.st, "session_state", {"settings": Settings()})
+    known = {"seconds": "2", "texts": "8"}
+    assert "6 genre lists are to be encoded" in line({}, 6)
+    assert "how long that takes is not known" in line({}, 6)
+    assert line(known, 0).startswith("All their genre lists have vectors of ")
+    assert "4 of 6 genre lists have no vector of " in line(known, 4)
+    assert "about 1 s at 4 texts a second, as measured here" in line(known, 4)
+    assert "about 2 s at 4 texts a second" in line(known, 6)
