@@ -23,8 +23,8 @@ OnProgress = Callable[[int, int], None]
 ShouldStop = Callable[[], bool]
 Work = Callable[[OnProgress, ShouldStop], Any]
 
-# Seconds that a step waits for pages at most, so that work goes on however busy a server is; then those of minor tasks.
-PATIENCE = (0.5, 2.0)
+# Seconds that a step waits for pages at most, so that work goes on however busy a server is.
+PATIENCE, MINOR_PATIENCE = 0.5, 2.0
 FAILURE_SECONDS = 60.0  # for how long a failed task is handed out again instead of being tried again
 
 
@@ -194,7 +194,8 @@ class Background:
                 return self._wishes.get(key) is not wish
 
         def should_stop() -> bool:
-            self._foreground.give_way(PATIENCE[wish.minor])
+            if not gone():
+                self._foreground.give_way(MINOR_PATIENCE if wish.minor else PATIENCE)
             return gone()
 
         started = time.monotonic()

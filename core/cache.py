@@ -70,9 +70,7 @@ P = ParamSpec("P")
 
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
-LOOK_AHEAD_PATIENCE = (
-    1.0  # seconds in which there must be a moment without a page being drawn, or the next k is not prepared
-)
+LOOK_AHEAD_SECONDS = 1.0  # in which no page must be drawn for a moment, or the next k is not prepared
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
@@ -462,7 +460,7 @@ def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") ->
 
 
 def _tables_ahead(catalogue: Catalogue, settings: Settings, layout: str, pages: Foreground) -> None:
-    if pages.give_way(LOOK_AHEAD_PATIENCE):
+    if pages.give_way(LOOK_AHEAD_SECONDS):
         tables(catalogue, settings, layout)
 
 

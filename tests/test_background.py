@@ -48,7 +48,7 @@ def test_a_task_is_asked_for_watched_and_found_done() -> None:
 
 
 def test_work_gives_way_to_pages_but_never_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "PATIENCE", (30.0, 60.0))
+    monkeypatch.setattr(background, "PATIENCE", 30.0)
     pages = background.Foreground()
     room, steps = Background(foreground=pages), threading.Semaphore(0)
 
@@ -66,7 +66,8 @@ def test_work_gives_way_to_pages_but_never_for_long(monkeypatch: pytest.MonkeyPa
         assert not steps.acquire(timeout=0.2)  # one page is still being drawn
         assert room.look("a") == Task("running")
     until(lambda: room.ask("a", work, "visitor").state == "done")
-    monkeypatch.setattr(background, "PATIENCE", (0.01, 30.0))
+    monkeypatch.setattr(background, "PATIENCE", 0.01)
+    monkeypatch.setattr(background, "MINOR_PATIENCE", 30.0)
     with pages.under():
         room.ask("b", work, "visitor")
         until(lambda: room.ask("b", work, "visitor").state == "done")

@@ -330,8 +330,8 @@ def test_a_table_shows_the_colors_of_its_clusters() -> None:
 # Colours
 
 
-def oklch(color: str) -> tuple[float, float, float]:
-    """Lightness, chroma and hue of a colour by the forward way of Ottosson (2020); ours goes the other way."""
+def oklab(color: str, eyes: np.ndarray | None = None) -> np.ndarray:
+    """A colour in OKLab by the forward way of Ottosson (2020); ours goes back. `eyes` (3, 3): as these see it."""
     channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     cones = np.array(
@@ -348,7 +348,12 @@ def oklch(color: str) -> tuple[float, float, float]:
             [0.0259040371, 0.7827717662, -0.8086757660],
         ]
     )
-    lightness, a, b = lab @ np.cbrt(cones @ linear)
+    return lab @ np.cbrt(cones @ (linear if eyes is None else np.clip(eyes @ linear, 0, 1)))
+
+
+def oklch(color: str) -> tuple[float, float, float]:
+    """Lightness, chroma and hue of a colour."""
+    lightness, a, b = oklab(color)
     return float(lightness), math.hypot(a, b), math.degrees(math.atan2(b, a)) % 360
 
 
@@ -443,29 +448,9 @@ MISSING_CONE = {
 }
 
 
-def seen(color: str, cone: str) -> np.ndarray:
-    """A colour in OKLab (Ottosson 2020) as eyes see it that lack a kind of cone."""
-    channels = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    cones = np.array(
-        [
-            [0.4122214708, 0.5363325363, 0.0514459929],
-            [0.2119034982, 0.6806995451, 0.1073969566],
-            [0.0883024619, 0.2817188376, 0.6299787005],
-        ]
-    ) @ np.clip(MISSING_CONE[cone] @ linear, 0, 1)
-    return np.array(
-        [
-            [0.2104542553, 0.7936177850, -0.0040720468],
-            [1.9779984951, -2.4285922050, 0.4505937099],
-            [0.0259040371, 0.7827717662, -0.8086757660],
-        ]
-    ) @ np.cbrt(cones)
-
-
 def nearest(shown: list[str], cone: str) -> float:
     """The smallest distance of two colours; 0.02 is what one just notices."""
-    points = [seen(color, cone) for color in shown]
+    points = [oklab(color, MISSING_CONE[cone]) for color in shown]
     return min(float(np.linalg.norm(one - other)) for one, other in itertools.combinations(points, 2))
 
 

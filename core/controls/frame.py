@@ -189,9 +189,12 @@ def open_catalogue() -> Catalogue:
 
 @contextmanager
 def explained_trouble() -> Iterator[None]:
-    """Show a question that the catalogue could not answer as a sentence, and end the run there."""
+    """Show a question that the catalogue could not answer as a sentence, and end the run there.
+
+    The background lets the run go first.
+    """
     try:
-        with timed_run():
+        with timed_run(), cache.foreground().under():
             yield
     except CatalogueError as error:
         st.error(plain(str(error)), icon=":material/error:")

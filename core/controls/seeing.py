@@ -76,11 +76,10 @@ def polled(seconds: float) -> Callable[[Callable[P, None]], Callable[P, None]]:
 
 @contextmanager
 def timed_run() -> Iterator[None]:
-    """Let the background wait while a page is drawn, and tell the log, at level debug, which and what it took."""
+    """Tell the log, at level debug, which page a run drew and how long that took."""
     started = time.perf_counter()
     try:
-        with cache.foreground().under():
-            yield
+        yield
     finally:
         if log.is_debug():
             log.event("page_run", level=log.DEBUG, page=_page(), seconds=time.perf_counter() - started)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from core import cache, stability
 from core.controls.frame import View, visitor
 from core.controls.glossary import TERMS
+from core.controls.names import given
 from core.controls.seeing import polled
 
 T = TypeVar("T")
@@ -52,12 +53,14 @@ def with_stability(view: View, clusters: pd.DataFrame) -> pd.DataFrame:
 
 
 def once(view: View, name: str, make: Callable[[], T], *others: Hashable) -> T:
-    """Return what `make` does, called once for the films, settings, names and stabilities of the page (`cache.once`).
+    """Return what `make` does, called once for the films, settings and stabilities of the page (`cache.once`).
 
     `name` tells what it makes from other things, `others` are what else it depends on. Frames become Arrow tables.
+    What has names of the visitor's own is made each time: nothing that is shared ever has them.
     """
-    names = tuple((each.text, each.note) for each in view.analysis.names if each.own or each.note)
-    return cache.once(view.catalogue, view.settings, (name, names, tuple(words(view)), *others), make)
+    if given():
+        return make()
+    return cache.once(view.catalogue, view.settings, (name, tuple(words(view)), *others), make)
 
 
 def badge(view: View, cluster: int) -> None:

@@ -51,6 +51,12 @@ def test_every_figure_is_that_of_the_clustering_shown_for_its_k(
     assert set(nodes.groupby("k")["n_movies"].sum()) == {17_029}
 
 
+def test_lines_of_descent_reach_as_far_as_the_figures() -> None:
+    for most in (10, 20, 10):
+        shown = chosen({"k": "7", "most": str(most)}).chart("descent").query("node")
+        assert sorted(set(shown["k"])) == list(range(2, most + 1))
+
+
 def test_a_click_on_a_point_sets_k() -> None:
     visit = chosen({"k": "7"})
     visit.select("over_coherence", {"pick": [{"k": 4}]})

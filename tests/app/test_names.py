@@ -90,6 +90,17 @@ def test_nobody_else_sees_it() -> None:
     assert cache.tables(cache.catalogue(), Settings(BASELINE))[1]["name"].tolist() == computed()
 
 
+def test_one_name_for_two_clusters_by_two_visitors() -> None:
+    """What is made once for all must not take another visitor's cluster for this one's."""
+    for cluster in (2, 3):
+        visit = call(Visit("cluster", QUERY), cluster, "The same").go("overview")
+        for chart in ("genre_map", "sizes", "heatmap"):
+            rows = visit.chart(chart)
+            assert set(rows.loc[rows["label"].str.endswith("The same"), "cluster"]) == {cluster}, chart
+    rows = Visit("overview", QUERY).chart("sizes")
+    assert not rows["label"].str.endswith("The same").any()
+
+
 def test_a_name_follows_its_films() -> None:
     before = computed()
     visit = call(Visit("cluster", QUERY), before.index("Documentary"), "Last")
