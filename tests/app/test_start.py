@@ -3,6 +3,7 @@
 import gc
 import importlib
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,3 +98,15 @@ def test_a_file_that_was_made_outlives_the_runs_of_all_others(monkeypatch: pytes
     now += start.COLLECT_SECONDS
     manager.remove_orphaned_files()
     assert not fetched()
+
+
+def test_no_answer_waits_for_its_first_packet_to_be_confirmed() -> None:
+    with socket.socket() as server, socket.socket() as client, socket.socket() as closed:
+        closed.close()
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        start.send_at_once()
+        client.connect(server.getsockname())
+        with server.accept()[0] as connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert not client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
