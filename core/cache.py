@@ -26,6 +26,7 @@ from core import (
     agreement,
     charts,
     clustering,
+    counted,
     diagnostics,
     embeddings,
     encoders,
@@ -68,6 +69,7 @@ from core.worker import Progress, Worker
 T = TypeVar("T")
 P = ParamSpec("P")
 
+STAND_OUTS = ("directors", "countries", "languages")  # what a cluster may have more of than the catalogue
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
 LOOK_AHEAD_SECONDS = 1.0  # in which no page must be drawn for a moment, or the next k is not prepared
@@ -380,7 +382,7 @@ def _cluster_measures(_catalogue: Catalogue, fingerprint: str, settings: Setting
     labels = analysis(_catalogue, settings).clustering.labels
     if _catalogue.n_movies < COUNTED_MOVIES:
         return _catalogue.cluster_measures(labels, settings.filters)
-    return movies.measures_of(_counted(_catalogue, settings), labels)
+    return counted.measures_of(_counted(_catalogue, settings), labels)
 
 
 def cluster_measures(catalogue: Catalogue, settings: Settings) -> pd.DataFrame:
@@ -477,7 +479,7 @@ def _spread(_catalogue: Catalogue, fingerprint: str, settings: Settings, cluster
     labels = analysis(_catalogue, settings).clustering.labels
     if _catalogue.n_movies < COUNTED_MOVIES:
         return _catalogue.spread(labels, cluster, settings.filters)
-    return movies.spread_of(_counted(_catalogue, settings), labels, cluster)
+    return counted.spread_of(_counted(_catalogue, settings), labels, cluster)
 
 
 def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFrame:
@@ -485,13 +487,26 @@ def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFra
     return _spread(catalogue, catalogue.fingerprint, settings, cluster)
 
 
+@_of_films(max_entries=16, show_spinner=False)
+def _value_counts(
+    _catalogue: Catalogue, fingerprint: str, text: str, filters: Filters, column: str
+) -> tuple[pd.DataFrame, int]:
+    return _catalogue.value_counts(column, filters)
+
+
+def value_counts(catalogue: Catalogue, filters: Filters, column: str) -> tuple[pd.DataFrame, int]:
+    """Return how many films have each value of a list column (`Catalogue.value_counts`)."""
+    return _value_counts(catalogue, catalogue.fingerprint, catalogue.text, filters, column)
+
+
 @_of_films(max_entries=128, show_spinner=False)
 def _stand_outs(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, column: str
 ) -> tuple[pd.DataFrame, int]:
     labels = analysis(_catalogue, settings).clustering.labels
-    counted, n_cluster, n_all = _catalogue.shares(column, labels, cluster, settings.filters)
-    return explain.standing_out(counted, n_cluster, n_all), n_cluster
+    everyone = value_counts(_catalogue, settings.filters, column)
+    found, n_cluster, n_all = _catalogue.shares(column, labels, cluster, settings.filters, everyone)
+    return explain.standing_out(found, n_cluster, n_all), n_cluster
 
 
 def stand_outs(catalogue: Catalogue, settings: Settings, cluster: int, column: str) -> tuple[pd.DataFrame, int]:
@@ -504,7 +519,10 @@ def _year_shares(
     _catalogue: Catalogue, fingerprint: str, settings: Settings, cluster: int, genres: tuple[str, ...]
 ) -> pd.DataFrame:
     labels = analysis(_catalogue, settings).clustering.labels
-    years = _catalogue.years(labels, cluster, genres, settings.filters)
+    if _catalogue.n_movies < COUNTED_MOVIES or _catalogue.text != GENRES:
+        years = _catalogue.years(labels, cluster, genres, settings.filters)
+    else:
+        years = counted.years_of(_counted(_catalogue, settings), _catalogue.lists_with(labels, cluster, genres))
     return explain.smoothed_shares(explain.year_shares(years))
 
 

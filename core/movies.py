@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -236,15 +235,33 @@ class Catalogue:
             0
         ]
         years = None if span["lo"] is None else (span["lo"], span["hi"])
-        languages, countries, genres = (self._value_counts(column) for column in ("languages", "countries", "genres"))
+        counted = [self.value_counts(column)[0] for column in ("languages", "countries", "genres")]
+        languages, countries, genres = (dict(zip(each["value"], each["n"].tolist(), strict=True)) for each in counted)
         return Options(years, languages, countries, genres, span["reviews"] or 0)
 
-    def _value_counts(self, column: str) -> dict[str, int]:
-        table = self._table(
-            f"SELECT value, count(*) AS n FROM (SELECT unnest(list_distinct({column})) AS value FROM movies) "
-            "GROUP BY value ORDER BY n DESC, value"
+    def value_counts(
+        self, column: str, filters: Filters = NO_FILTERS, labels: IntArray | None = None
+    ) -> tuple[pd.DataFrame, int]:
+        """Count the films that have each value of a list column, and those that have the column filled in.
+
+        Returns a frame (value, n), most films first. With `labels`, only films whose genre list has one count.
+        Raises ValueError for a column that holds no lists.
+        """
+        if column not in sources.LIST_COLUMNS:
+            raise ValueError(f"{column} is not one of {', '.join(sources.LIST_COLUMNS)}.")
+        where, parameters = filters.where()
+        scope = f"movies{'' if labels is None else ' JOIN labels USING (list_id)'} WHERE {where}"
+        values = f"SELECT unnest({_distinct(column)}) AS value, 1 AS n FROM {scope}"
+        if column == "genres":  # a look at each genre list is quicker than one at each film
+            lists = f"SELECT genre_list, count(*) AS n FROM {scope} GROUP BY genre_list"
+            values = f"SELECT unnest(string_split(genre_list, ', ')) AS value, n FROM ({lists})"
+        frame = self._frame(
+            f"SELECT value, CAST(sum(n) AS BIGINT) AS n FROM ({values}) GROUP BY value ORDER BY n DESC, value",
+            parameters,
+            labels,
         )
-        return dict(zip(table["value"].to_pylist(), table["n"].to_pylist(), strict=True))
+        known = self._table(f'SELECT count(*) FILTER (len("{column}") > 0) AS n FROM {scope}', parameters, labels)
+        return frame, int(known["n"][0].as_py())
 
     def cluster_measures(self, labels: IntArray, filters: Filters = NO_FILTERS) -> pd.DataFrame:
         """Return a row a cluster: n_movies, and for year and every measure its median and how many films have it.
@@ -264,21 +281,21 @@ class Catalogue:
 
     def best_known(self, labels: IntArray, n: int, filters: Filters = NO_FILTERS) -> pd.DataFrame:
         """Return the n films of each cluster with most reviews: cluster, title, year, reviews, most reviews first."""
-        where, parameters = filters.where()
-        return self._frame(
-            "SELECT cluster, title, year, reviews FROM movies JOIN labels USING (list_id) "
-            f"WHERE {where} QUALIFY row_number() OVER (PARTITION BY cluster ORDER BY reviews DESC NULLS LAST, row_id) "
-            "<= ? ORDER BY cluster, reviews DESC NULLS LAST, row_id",
-            [*parameters, n],
-            labels,
-        )
+        # One cluster after the other: a window over ten million films takes memory that is not there.
+        found = {
+            cluster: self.films(labels, cluster=cluster, filters=filters, limit=n)
+            for cluster in range(int(labels.max(initial=-1)) + 1)
+        }
+        known = {cluster: films for cluster, films in found.items() if len(films)} or {0: self._none()}
+        films = pd.concat(known, names=["cluster"]).reset_index("cluster")
+        return films[["cluster", "title", "year", "reviews"]].reset_index(drop=True)
 
     def measure_counts(self, filters: Filters = NO_FILTERS) -> pd.DataFrame:
         """Count the films of each genre list at each value of year and of every measure.
 
         Returns a frame (measure, list_id, value, n), sorted by measure and value, with a NaN for films without the
         value and one for films without genres. It says as much of medians and quartiles as the films do, for any
-        clustering (`measures_of`, `spread_of`), and is small where films are many.
+        clustering (`core/counted.py`), and is small where films are many.
         """
         where, parameters = filters.where()
         counted = " UNION ALL ".join(
@@ -352,33 +369,25 @@ class Catalogue:
         )
 
     def shares(
-        self, column: str, labels: IntArray, cluster: int, filters: Filters = NO_FILTERS
+        self,
+        column: str,
+        labels: IntArray,
+        cluster: int,
+        filters: Filters = NO_FILTERS,
+        everyone: tuple[pd.DataFrame, int] | None = None,
     ) -> tuple[pd.DataFrame, int, int]:
         """Count the values of a list column in a cluster and in the catalogue.
 
         Returns a frame (value, n_cluster, n_all) and the number of films that have the column filled in, in the
-        cluster and in the catalogue: the denominators. Raises ValueError for a column that holds no lists.
+        cluster and in the catalogue: the denominators. `everyone` is `value_counts` under the same filters, where that
+        is known: most of the work. Raises ValueError for a column that holds no lists.
         """
         if column not in GROUPINGS:
             raise ValueError(f"{column} is not one of {', '.join(GROUPINGS)}.")
-        where, parameters = filters.where()
-        scope = (
-            f'WITH scope AS (SELECT row_id, list_distinct("{column}") AS list, coalesce(cluster = ?, false) AS mine '
-            f'FROM movies LEFT JOIN labels USING (list_id) WHERE len("{column}") > 0 AND {where}) '
-        )
-        frame = self._frame(
-            f"{scope}, pairs AS (SELECT unnest(list) AS value, mine FROM scope) "
-            "SELECT value, count(*) FILTER (mine) AS n_cluster, count(*) AS n_all FROM pairs "
-            "GROUP BY value HAVING n_cluster > 0 ORDER BY n_cluster DESC, value",
-            [cluster, *parameters],
-            labels,
-        )
-        totals = self._table(
-            f"{scope} SELECT count(*) FILTER (mine) AS cluster, count(*) AS everyone FROM scope",
-            [cluster, *parameters],
-            labels,
-        ).to_pylist()[0]
-        return frame, totals["cluster"], totals["everyone"]
+        mine, n_cluster = self.value_counts(column, filters, np.where(labels == cluster, 0, -1))
+        theirs, n_all = self.value_counts(column, filters) if everyone is None else everyone
+        frame = mine.merge(theirs, on="value", how="left", suffixes=("_cluster", "_all"))
+        return frame, n_cluster, n_all
 
     def contrast_values(
         self,
@@ -398,7 +407,7 @@ class Catalogue:
         if kind not in KINDS:
             raise ValueError(f"{kind} is not one of {', '.join(KINDS)}.")
         scope, parameters = _sides(a, b, filters)
-        lists = f"[{DECADE}]" if kind == "decades" else f'list_distinct("{kind}")'
+        lists = f"[{DECADE}]" if kind == "decades" else _distinct(kind)
         return self._frame(
             "SELECT value, count(*) FILTER (in_a) AS n_a, count(*) FILTER (in_b) AS n_b, count(*) AS n_all "
             f"FROM (SELECT unnest({lists}) AS value, in_a, in_b FROM {scope} WHERE {_known(kind)}) "
@@ -486,6 +495,7 @@ class Catalogue:
         search: str = "",
         lacking: str | None = None,
         without_genres: bool = False,
+        but: str | None = None,
         filters: Filters = NO_FILTERS,
         places: FloatArray | None = None,
         limit: int | None = None,
@@ -494,14 +504,15 @@ class Catalogue:
         """Return films, most reviewed first, lists as text, with `list_id` (missing where there is no genre).
 
         A cluster (needs `labels`), genres that must all be there, certain genre lists, none at all, years, a text that
-        the title, a director or a member of the cast contains, and a column that is empty, each narrow the films down.
+        the title, a director or a member of the cast contains, and a column that is empty, each narrow the films down;
+        the film whose movie_id is `but` is left out.
         The text is taken literally, in any case. With `places`, a number for each genre list, shape (genre lists,), the
         films come in its order, smallest first, NaN last. With a limit so many come at most, from `offset` on;
         `n_films` counts all. Raises ValueError for a column that is none.
         """
         labels = self._chosen(labels, cluster, genres, list_ids)
         join, condition, parameters = self._film_scope(
-            labels is not None, genres, years, search, lacking, without_genres, filters
+            labels is not None, genres, years, search, lacking, without_genres, but, filters
         )
         order, columns = "reviews DESC NULLS LAST, row_id", f"{', '.join(map(_shown, FILM_COLUMNS))}, list_id"
         if places is not None:
@@ -513,12 +524,15 @@ class Catalogue:
         sql = f"SELECT row_id FROM movies {join} WHERE {condition} ORDER BY {order} LIMIT ? OFFSET ?"
         rows = self._table(sql, [*parameters, limit, offset], labels, places)["row_id"].to_pylist()
         if not rows:
-            return self._frame(f"SELECT {columns} FROM movies WHERE false", [])
+            return self._none()
         found = self._frame(
             f"SELECT {columns}, row_id FROM movies WHERE row_id IN (SELECT unnest(CAST(? AS BIGINT[])))", [rows]
         )
         ordered: pd.DataFrame = found.set_index("row_id").loc[rows].reset_index(drop=True)
         return ordered
+
+    def _none(self) -> pd.DataFrame:
+        return self._frame(f"SELECT {', '.join(map(_shown, FILM_COLUMNS))}, list_id FROM movies WHERE false", [])
 
     def n_films(
         self,
@@ -531,15 +545,27 @@ class Catalogue:
         search: str = "",
         lacking: str | None = None,
         without_genres: bool = False,
+        but: str | None = None,
         filters: Filters = NO_FILTERS,
+        weights: IntArray | None = None,
     ) -> int:
-        """Count the films that `films` returns."""
+        """Count the films that `films` returns.
+
+        With `weights` under the same filters, no film is looked at where only genre lists narrow them down.
+        """
         labels = self._chosen(labels, cluster, genres, list_ids)
+        by_lists = not (years or search.strip() or lacking or without_genres or but or (genres and self.text != GENRES))
+        if weights is not None and labels is not None and by_lists:
+            return int(weights[labels == 0].sum())
         join, condition, parameters = self._film_scope(
-            labels is not None, genres, years, search, lacking, without_genres, filters
+            labels is not None, genres, years, search, lacking, without_genres, but, filters
         )
         count = self._table(f"SELECT count(*) AS n FROM movies {join} WHERE {condition}", parameters, labels)
         return int(count["n"][0].as_py())
+
+    def lists_with(self, labels: IntArray, cluster: int, genres: Sequence[str] = ()) -> IntArray:
+        """Return the list_id of the genre lists of a cluster that have all the genres, shape (found,)."""
+        return np.flatnonzero(self._chosen(labels, cluster, genres, None) == 0)
 
     def _chosen(
         self, labels: IntArray | None, cluster: int | None, genres: Sequence[str], list_ids: Sequence[int] | None
@@ -569,6 +595,7 @@ class Catalogue:
         search: str,
         lacking: str | None,
         without_genres: bool,
+        but: str | None,
         filters: Filters,
     ) -> tuple[str, str, list[Any]]:
         """Return the join and the condition of fixed words that narrow the films down, and the parameters."""
@@ -579,6 +606,9 @@ class Catalogue:
             parameters.append(list(genres))
         if without_genres:
             parts.append("list_id IS NULL")
+        if but is not None:
+            parts.append("movie_id <> ?")
+            parameters.append(but)
         if years is not None:
             parts.append("year BETWEEN ? AND ?")
             parameters += years
@@ -701,6 +731,10 @@ class Catalogue:
                     f"The catalogue took more than {QUERY_SECONDS:.0f} seconds to answer and was stopped. "
                     "Narrow the filters and try again."
                 ) from error
+            except duckdb.OutOfMemoryException as error:
+                raise CatalogueError(
+                    f"The catalogue {self.name} has not enough memory to answer. Narrow the filters and try again."
+                ) from error
             except duckdb.Error as error:
                 raise CatalogueError(f"The catalogue {self.name} could not be read: {type(error).__name__}.") from error
 
@@ -730,6 +764,11 @@ def _known(kind: str) -> str:
     if kind in ("genres", *GROUPINGS):
         return f'len("{kind}") > 0'
     return f"{'year' if kind == 'decades' else kind} IS NOT NULL"
+
+
+def _distinct(column: str) -> str:
+    """Return the different values of a list column. Of ten million lists, only the longer ones can repeat one."""
+    return f'CASE WHEN len("{column}") > 1 THEN list_distinct("{column}") ELSE "{column}" END'
 
 
 def _shown(column: str) -> str:
@@ -833,61 +872,6 @@ def _open(
         left_out=loaded.left_out,
         file=loaded.file,
     )
-
-
-def measures_of(counted: pd.DataFrame, labels: IntArray) -> pd.DataFrame:
-    """Return what `Catalogue.cluster_measures` does, from `Catalogue.measure_counts` under the same filters."""
-    parts = _by_cluster(counted, labels)
-    n_movies = np.array([n.sum() for _, n in parts["year"]], dtype=np.int64)
-    table = pd.DataFrame({"cluster": np.arange(len(n_movies)), "n_movies": n_movies})
-    for name, groups in parts.items():
-        table[f"median_{name}"] = [_quantile(values, n, 0.5) for values, n in groups]
-        table[f"n_{name}"] = [int(n[~np.isnan(values)].sum()) for values, n in groups]
-    return table[table["n_movies"] > 0].reset_index(drop=True)
-
-
-def spread_of(counted: pd.DataFrame, labels: IntArray, cluster: int) -> pd.DataFrame:
-    """Return what `Catalogue.spread` does, from `Catalogue.measure_counts` under the same filters."""
-    mine = _by_cluster(counted, np.where(labels == cluster, 0, -1))
-    rows = []
-    for name in sorted(mine):
-        here = counted[counted["measure"] == name]
-        both = {"cluster": mine[name][0] if mine[name] else None, "catalogue": (here["value"], here["n"])}
-        for whose, found in both.items():
-            values, n = (np.asarray(part) for part in found or ((), ()))
-            if n.sum():
-                known = int(n[~np.isnan(values)].sum())
-                quartiles = [_quantile(values, n, part) for part in (0.25, 0.5, 0.75)]
-                rows.append((name, whose, known, int(n.sum()), *quartiles))
-    return pd.DataFrame(rows, columns=["measure", "whose", "n", "n_movies", "q1", "median", "q3"])
-
-
-def _by_cluster(counted: pd.DataFrame, labels: IntArray) -> dict[str, list[tuple[FloatArray, IntArray]]]:
-    """Return for year and every measure the values in order, NaN last, and their films, of each cluster."""
-    list_ids = counted["list_id"].to_numpy(np.float64)
-    clusters = np.full(len(counted), -1, dtype=np.int64)
-    has_list = ~np.isnan(list_ids)
-    clusters[has_list] = labels[list_ids[has_list].astype(np.int64)]
-    measures, values, n = (counted[name].to_numpy() for name in ("measure", "value", "n"))
-    parts = {}
-    for name in ("year", *MEASURES):
-        rows = np.flatnonzero(measures == name)
-        rows = rows[np.argsort(clusters[rows], kind="stable")]
-        ends = np.searchsorted(clusters[rows], np.arange(int(labels.max(initial=-1)) + 2))
-        groups = [rows[start:end] for start, end in pairwise(ends)]
-        parts[name] = [(values[group], n[group]) for group in groups]
-    return parts
-
-
-def _quantile(values: FloatArray, n: IntArray, part: float) -> float:
-    """Return a quantile of values in order, each n times, as DuckDB's quantile_cont does; NaN is left out."""
-    known = ~np.isnan(values)
-    values, reached = values[known], np.cumsum(n[known])
-    if not len(values):
-        return float("nan")
-    place = part * (reached[-1] - 1)
-    low, high = (values[np.searchsorted(reached, each, side="right")] for each in (np.floor(place), np.ceil(place)))
-    return float(low + (high - low) * (place - np.floor(place)))
 
 
 def _fingerprint(connection: duckdb.DuckDBPyConnection) -> str:

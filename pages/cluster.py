@@ -5,7 +5,6 @@ import streamlit as st
 from core import cache, charts, controls
 
 SORTS = {"Most reviewed": "reviews", "Most typical": "distance", "Most borderline": "margin"}
-STAND_OUTS = ("directors", "countries", "languages")
 
 view = controls.current()
 st.title("One cluster")
@@ -79,7 +78,7 @@ if page.films.empty:
     st.info("No film has all of this. Take one of the choices away.", icon=":material/search_off:")
 else:
     alt = f"{len(page.films):,} films of cluster {row['label']}."
-    picked = controls.film_table(page.films, alt, "cluster_films", pick=True)
+    picked = controls.film_table(page.films, alt, "cluster_films", pick=True, part=page.first)
     if page.cut:
         st.info(page.cut, icon=":material/info:")
     st.caption(
@@ -109,9 +108,9 @@ st.caption(
 
 st.subheader("What stands out")
 column = st.segmented_control(
-    "Look at", STAND_OUTS, default=STAND_OUTS[0], required=True, key="look", bind="query-params"
+    "Look at", cache.STAND_OUTS, default=cache.STAND_OUTS[0], required=True, key="look", bind="query-params"
 )
-column = column if column in STAND_OUTS else STAND_OUTS[0]
+column = column if column in cache.STAND_OUTS else cache.STAND_OUTS[0]
 table, n_with = cache.stand_outs(view.catalogue, view.settings, cluster, column)
 if table.empty:
     st.info(f"No {column} stand out in this cluster.", icon=":material/balance:")

@@ -24,7 +24,9 @@ st.markdown(controls.films_line(page.n, view.analysis.counts.movies))
 if page.films.empty:
     st.info("No film matches. Try fewer letters, or take filters away.", icon=":material/search_off:")
 else:
-    picked = controls.film_table(page.films, f"{len(page.films):,} films with their clusters.", "all_films", pick=True)
+    picked = controls.film_table(
+        page.films, f"{len(page.films):,} films with their clusters.", "all_films", pick=True, part=page.first
+    )
     if page.cut:
         st.info(page.cut, icon=":material/info:")
     st.caption(

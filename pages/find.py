@@ -60,7 +60,7 @@ if page is not None:
         st.info("No film has this. Try fewer letters, or take choices away.", icon=":material/search_off:")
     else:
         alt = f"{len(page.films):,} films that were found."
-        picked = controls.film_table(page.films, alt, "found_films", pick=True)
+        picked = controls.film_table(page.films, alt, "found_films", pick=True, part=page.first)
         if page.cut:
             st.info(page.cut, icon=":material/info:")
         if picked is not None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import bulk, movies
+from core import bulk, counted, movies
 from core.movies import Catalogue, Filters
 from core.sources import SourceError
 
@@ -176,8 +176,31 @@ def test_films_in_pages(catalogue: Catalogue) -> None:
 def test_medians_and_quartiles_from_counts(catalogue: Catalogue, filters: Filters) -> None:
     labels = np.arange(len(catalogue.genre_lists)) % 7
     labels[catalogue.weights(filters) == 0] = -1
-    counted = catalogue.measure_counts(filters)
+    table = catalogue.measure_counts(filters)
     wanted = catalogue.cluster_measures(labels, filters)
-    pd.testing.assert_frame_equal(movies.measures_of(counted, labels)[wanted.columns], wanted, check_dtype=False)
+    pd.testing.assert_frame_equal(counted.measures_of(table, labels)[wanted.columns], wanted, check_dtype=False)
     spread = catalogue.spread(labels, 3, filters)
-    pd.testing.assert_frame_equal(movies.spread_of(counted, labels, 3)[spread.columns], spread, check_dtype=False)
+    pd.testing.assert_frame_equal(counted.spread_of(table, labels, 3)[spread.columns], spread, check_dtype=False)
+    for genres in ((), ("Drama",), ("Comedy", "Drama"), ("Nothing",)):
+        years = catalogue.years(labels, 3, genres, filters)
+        got = counted.years_of(table, catalogue.lists_with(labels, 3, genres))
+        pd.testing.assert_frame_equal(got, years, check_dtype=False)
+
+
+@pytest.mark.parametrize("filters", [Filters(), Filters(years=(1990, 1999), genres=("Drama",))])
+def test_films_counted_by_their_lists_alone(catalogue: Catalogue, filters: Filters) -> None:
+    labels = np.arange(len(catalogue.genre_lists)) % 7
+    weights = catalogue.weights(filters)
+    wishes: list[dict[str, Any]] = [
+        *({}, {"cluster": 2}, {"cluster": 2, "genres": ["Drama"]}, {"list_ids": [3, 40]}),
+        *({"cluster": 2, "years": (1995, 1999)}, {"cluster": 2, "search": "love"}, {"genres": ["Nothing"]}),
+        *({"cluster": 2, "lacking": "box_office"}, {"without_genres": True}),
+    ]
+    for wish in wishes:
+        n = catalogue.n_films(labels, **wish, filters=filters)
+        assert catalogue.n_films(labels, **wish, filters=filters, weights=weights) == n
+        assert len(catalogue.films(labels, **wish, filters=filters)) == n
+    by_title = catalogue.by("title")
+    labels, weights = np.arange(len(by_title.texts)) % 7, by_title.weights(filters)
+    wish = {"cluster": 2, "genres": ["Drama"], "filters": filters}
+    assert by_title.n_films(labels, **wish, weights=weights) == by_title.n_films(labels, **wish) > 0

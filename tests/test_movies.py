@@ -465,6 +465,13 @@ def test_a_value_named_twice_by_a_film_counts_once(small: Callable[[list[Film]],
     assert totals == [1, 1]
 
 
+def test_a_question_that_takes_more_memory_than_there_is_says_so(small: Callable[[list[Film]], Catalogue]) -> None:
+    catalogue = small([{"title": "A", "genres": ["War"]}])
+    with pytest.raises(CatalogueError, match=r"has not enough memory to answer\. Narrow the filters and try again\.$"):
+        catalogue._table("SELECT list(i) FROM range(300_000_000) AS numbers(i)")
+    assert catalogue.counts().movies == 1
+
+
 # Drill-down
 
 

@@ -138,7 +138,7 @@ def film_downloads(view: View, page: FilmPage, name: str) -> None:
     """Draw the downloads of a page's films: all of them, or the first DOWNLOAD_FILMS."""
     n = min(page.n, DOWNLOAD_FILMS)
     what = these(n, "film") if n == page.n else f"The first {n:,} of these films"
-    downloads(lambda: listed_films(view, page.films if len(page.films) == n else page.read(n)), name, what)
+    downloads(lambda: listed_films(view, page.films if len(page.films) == n else page.read(n, 0)), name, what)
 
 
 def downloads(

@@ -343,20 +343,21 @@ def found_films(view: View, found: Found) -> FilmPage:
     places[ids] = -near["cosine"].to_numpy()
     if film is not None and not pd.isna(film["list_id"]):
         places[int(film["list_id"])] = -2  # before all cosines
-    itself = 0 if film is None else int(film["list_id"] in ids)
+    narrowed: dict[str, Any] = {
+        "list_ids": ids,
+        "but": None if film is None else film["movie_id"],
+        "filters": filters,
+    }
 
-    def read(limit: int | None) -> pd.DataFrame:
-        some = None if limit is None else limit + itself
-        films = view.catalogue.films(list_ids=ids, filters=filters, places=places, limit=some)
-        if film is not None:
-            films = films[films["movie_id"] != film["movie_id"]].head(limit)
+    def read(limit: int | None, offset: int) -> pd.DataFrame:
+        films = view.catalogue.films(**narrowed, places=places, limit=limit, offset=offset)
         films = films.merge(near[["list_id", *extra]], on="list_id", how="left")
         films = with_clusters(view, films)
         for column in reversed(extra):
             films.insert(4, column, films.pop(column))
         return films.reset_index(drop=True)
 
-    return film_page(read, view.catalogue.n_films(list_ids=ids, filters=filters) - itself)
+    return film_page(read, view.catalogue.n_films(**narrowed), (chosen, found.near["list_id"].tolist()))
 
 
 def show_found_film(view: View, film: pd.Series) -> None:

@@ -1,5 +1,7 @@
 """From a mark to the films behind it: what was clicked, which cluster is shown, which films are chosen."""
 
+import hashlib
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +19,23 @@ from core.controls.words import plain, unit
 
 MOST_CHOICES = 2_000  # texts that are offered in a list: those with most films
 
-# A table of so many films is sent whole; of more, the first ones: millions would end the browser, and this process.
+# A table of so many films is sent whole, of more in parts: millions would end the browser, and this process. Of ten
+# million films a part takes as long to find as it has films: these take a fifth of a second.
 WHOLE_TABLE = 20_000
-FIRST_FILMS = 1_000
+PART_FILMS = 250
 
 
 @dataclass(frozen=True, eq=False)
 class FilmPage:
-    """Films to be shown of the `n` there are, all or the first of them; `read` gives the first so many, None all."""
+    """Films to be shown of the `n` there are: all, or a part from number `first` on (0 is the first film).
+
+    `read` gives so many films (None: all) from a number on.
+    """
 
     films: pd.DataFrame
     n: int
-    read: Callable[[int | None], pd.DataFrame]
+    first: int
+    read: Callable[[int | None, int], pd.DataFrame]
 
     @property
     def cut(self) -> str:
@@ -36,8 +43,8 @@ class FilmPage:
         if len(self.films) == self.n:
             return ""
         return (
-            f"Listed are the first {len(self.films):,} of {self.n:,} films in this order, and the table sorts and "
-            "searches these only. Narrow them down above, or download more of them."
+            f"Listed are films {self.first + 1:,} to {self.first + len(self.films):,} of {self.n:,} in this order, and "
+            "the table sorts and searches these only. Go to another part, narrow them down, or download more of them."
         )
 
 
@@ -256,11 +263,12 @@ def cluster_films(view: View, cluster: int, lists: pd.DataFrame, order: str = "r
     }
     places = {"distance": found.distance, "margin": found.margin}.get(order)
 
-    def read(limit: int | None) -> pd.DataFrame:
-        films = view.catalogue.films(found.labels, **narrowed, places=places, limit=limit)
+    def read(limit: int | None, offset: int) -> pd.DataFrame:
+        films = view.catalogue.films(found.labels, **narrowed, places=places, limit=limit, offset=offset)
         return films.merge(lists[["list_id", "distance", "margin", "runner_up"]], on="list_id", how="left")
 
-    return film_page(read, view.catalogue.n_films(found.labels, **narrowed))
+    n = view.catalogue.n_films(found.labels, **narrowed, weights=view.analysis.weights)
+    return film_page(read, n, (view.settings, narrowed, order))
 
 
 def searched_films(view: View, search: str | None, only_without_genres: bool) -> FilmPage:
@@ -271,15 +279,26 @@ def searched_films(view: View, search: str | None, only_without_genres: bool) ->
         "filters": view.settings.filters,
     }
 
-    def read(limit: int | None) -> pd.DataFrame:
-        return with_clusters(view, view.catalogue.films(**narrowed, limit=limit)).reset_index(drop=True)
+    def read(limit: int | None, offset: int) -> pd.DataFrame:
+        return with_clusters(view, view.catalogue.films(**narrowed, limit=limit, offset=offset)).reset_index(drop=True)
 
-    return film_page(read, view.catalogue.n_films(**narrowed))
+    return film_page(read, view.catalogue.n_films(**narrowed), narrowed)
 
 
-def film_page(read: Callable[[int | None], pd.DataFrame], n: int) -> FilmPage:
-    """Return the n films that `read` gives, or the first of them where they are too many for a table."""
-    return FilmPage(read(None if n <= WHOLE_TABLE else FIRST_FILMS), n, read)
+def film_page(read: Callable[[int | None, int], pd.DataFrame], n: int, what: object) -> FilmPage:
+    """Return the n films that `read` gives; where they are too many for a table, draw the choice of a part of them.
+
+    `what` tells which films they are: of others the first part is shown again.
+    """
+    if n <= WHOLE_TABLE:
+        return FilmPage(read(None, 0), n, 0, read)
+    parts = math.ceil(n / PART_FILMS)
+    key = hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+    part = st.number_input(
+        f"Part of the list (of {parts:,})", 1, parts, key=f"part_{key}", width=220, icon=":material/list:"
+    )
+    first = (int(part) - 1) * PART_FILMS
+    return FilmPage(read(PART_FILMS, first), n, first, read)
 
 
 def with_clusters(view: View, films: pd.DataFrame) -> pd.DataFrame:

@@ -127,10 +127,11 @@ def films_line(n: int, of: int) -> str:
     return f"**{n:,} of {of:,} films**"
 
 
-def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> int | None:
+def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False, part: int = 0) -> int | None:
     """Show films as a table that scrolls and sorts; rows travel as they are looked at where there are very many.
 
-    With `pick` a row can be selected, where all rows travel at once; its number is returned.
+    With `pick` a row can be selected, where all rows travel at once; its number is returned. Another `part` of the
+    films is another table, in which nothing is selected.
     """
     lazy = len(films) > LAZY_ROWS
     pick = pick and not lazy
@@ -140,7 +141,7 @@ def film_table(films: pd.DataFrame, alt: str, key: str, pick: bool = False) -> i
         hide_index=True,
         height=420,
         lazy=lazy,
-        key=key,
+        key=f"{key}_{part}" if part else key,
         on_select="rerun" if pick else "ignore",
         selection_mode="single-row",
         alt=alt,

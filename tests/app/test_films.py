@@ -130,9 +130,13 @@ def test_very_many_films(
     elsewhere(movies=tmp_path / "films.parquet")
     visit = Visit("films", {"encoder": BASELINE})
     assert "**30,000 of 30,000 films**" in visit.lines
-    assert shown(visit) == films["movie_id"][:1000]
+    assert shown(visit) == films["movie_id"][:250]
     (cut,) = (info.value for info in visit.at.info)
-    assert cut.startswith("Listed are the first 1,000 of 30,000 films")
+    assert cut.startswith("Listed are films 1 to 250 of 30,000 in this order")
+    (part,) = (each for each in visit.at.number_input if each.label == "Part of the list (of 120)")
+    part.set_value(120)
+    assert shown(visit.run()) == films["movie_id"][-250:]
+    assert next(info.value for info in visit.at.info).startswith("Listed are films 29,751 to 30,000 of 30,000")
     label, make = offered["genrescope-search.parquet"]
     assert label == "These 30,000 films as Parquet"
     assert pq.read_table(io.BytesIO(make()))["movie_id"].to_pylist() == films["movie_id"]
