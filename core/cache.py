@@ -55,7 +55,7 @@ from core.descent import Descent
 from core.embeddings import Float32, TfIdf
 from core.encoders import Dtype, Encoder
 from core.health import Sensitivity
-from core.movies import GENRES, Catalogue, Counts, Filters, Options
+from core.movies import GENRES, Catalogue, Counts, Filters, IntArray, Options
 from core.reasons import Reason
 from core.recipes import Recipe, Settings
 from core.search import Place, Understood
@@ -490,12 +490,12 @@ def spread(catalogue: Catalogue, settings: Settings, cluster: int) -> pd.DataFra
 @_of_films(max_entries=16, show_spinner=False)
 def _value_counts(
     _catalogue: Catalogue, fingerprint: str, text: str, filters: Filters, column: str
-) -> tuple[pd.DataFrame, int]:
-    return _catalogue.value_counts(column, filters)
+) -> tuple[pd.DataFrame, tuple[IntArray, int]]:
+    return _catalogue.value_counts(column, filters), _catalogue.known_counts(column, filters)
 
 
-def value_counts(catalogue: Catalogue, filters: Filters, column: str) -> tuple[pd.DataFrame, int]:
-    """Return how many films have each value of a list column (`Catalogue.value_counts`)."""
+def value_counts(catalogue: Catalogue, filters: Filters, column: str) -> tuple[pd.DataFrame, tuple[IntArray, int]]:
+    """Return how many films have each value of a list column, and any at all (`Catalogue.value_counts`)."""
     return _value_counts(catalogue, catalogue.fingerprint, catalogue.text, filters, column)
 
 

@@ -235,17 +235,14 @@ class Catalogue:
             0
         ]
         years = None if span["lo"] is None else (span["lo"], span["hi"])
-        counted = [self.value_counts(column)[0] for column in ("languages", "countries", "genres")]
+        counted = [self.value_counts(column) for column in ("languages", "countries", "genres")]
         languages, countries, genres = (dict(zip(each["value"], each["n"].tolist(), strict=True)) for each in counted)
         return Options(years, languages, countries, genres, span["reviews"] or 0)
 
-    def value_counts(
-        self, column: str, filters: Filters = NO_FILTERS, labels: IntArray | None = None
-    ) -> tuple[pd.DataFrame, int]:
-        """Count the films that have each value of a list column, and those that have the column filled in.
+    def value_counts(self, column: str, filters: Filters = NO_FILTERS, labels: IntArray | None = None) -> pd.DataFrame:
+        """Count the films that have each value of a list column: value, n, most films first.
 
-        Returns a frame (value, n), most films first. With `labels`, only films whose genre list has one count.
-        Raises ValueError for a column that holds no lists.
+        With `labels`, only films whose genre list has one count. Raises ValueError for a column that holds no lists.
         """
         if column not in sources.LIST_COLUMNS:
             raise ValueError(f"{column} is not one of {', '.join(sources.LIST_COLUMNS)}.")
@@ -260,8 +257,18 @@ class Catalogue:
             parameters,
             labels,
         )
-        known = self._table(f'SELECT count(*) FILTER (len("{column}") > 0) AS n FROM {scope}', parameters, labels)
-        return frame, int(known["n"][0].as_py())
+        return frame
+
+    def known_counts(self, column: str, filters: Filters = NO_FILTERS) -> tuple[IntArray, int]:
+        """Count the films that have a list column filled in: those of each document, shape (documents,), and all."""
+        where, parameters = filters.where()
+        table = self._frame(
+            f"SELECT list_id, count(*) AS n FROM movies WHERE len({_quoted(column)}) > 0 AND {where} GROUP BY list_id",
+            parameters,
+        )
+        counts, with_list = np.zeros(len(self.texts), dtype=np.int64), table.dropna()
+        counts[with_list["list_id"].astype(np.int64)] = with_list["n"]
+        return counts, int(table["n"].sum())
 
     def cluster_measures(self, labels: IntArray, filters: Filters = NO_FILTERS) -> pd.DataFrame:
         """Return a row a cluster: n_movies, and for year and every measure its median and how many films have it.
@@ -374,20 +381,20 @@ class Catalogue:
         labels: IntArray,
         cluster: int,
         filters: Filters = NO_FILTERS,
-        everyone: tuple[pd.DataFrame, int] | None = None,
+        everyone: tuple[pd.DataFrame, tuple[IntArray, int]] | None = None,
     ) -> tuple[pd.DataFrame, int, int]:
         """Count the values of a list column in a cluster and in the catalogue.
 
         Returns a frame (value, n_cluster, n_all) and the number of films that have the column filled in, in the
-        cluster and in the catalogue: the denominators. `everyone` is `value_counts` under the same filters, where that
-        is known: most of the work. Raises ValueError for a column that holds no lists.
+        cluster and in the catalogue: the denominators. `everyone` is what `value_counts` and `known_counts` return
+        under the same filters, where that is known: most of the work. Raises ValueError for a column without lists.
         """
         if column not in GROUPINGS:
             raise ValueError(f"{column} is not one of {', '.join(GROUPINGS)}.")
-        mine, n_cluster = self.value_counts(column, filters, np.where(labels == cluster, 0, -1))
-        theirs, n_all = self.value_counts(column, filters) if everyone is None else everyone
+        mine = self.value_counts(column, filters, np.where(labels == cluster, 0, -1))
+        theirs, known = everyone or (self.value_counts(column, filters), self.known_counts(column, filters))
         frame = mine.merge(theirs, on="value", how="left", suffixes=("_cluster", "_all"))
-        return frame, n_cluster, n_all
+        return frame, int(known[0][labels == cluster].sum()), known[1]
 
     def contrast_values(
         self,

@@ -30,7 +30,8 @@ MAX_MOVE_MS, MAX_DRILL_MS = 1_000, 1_000
 NOTE = """
 Moving k is timed as on the shipped films, from the key press to the frame that shows the new k everywhere. A
 drill-down is a page of a cluster with a genre that nobody asked for before: it counts the films exactly and lists the
-first 250, the other parts at a click. The first visit waits until the films are read, which the server begins when it starts.
+first 250, the other parts at a click. The first visit waits until the films are read, which the server begins when it
+starts.
 """
 
 
