@@ -109,5 +109,6 @@ def _prepare() -> None:
     charts.genre_map(lists, clusters, charts.AXES["PCA"])
     charts.sizes(clusters)
     charts.genre_heatmap(genres.merge(clusters[["cluster", "label", "stability"]], on="cluster"), "share")
-    for column in cache.STAND_OUTS:
-        cache.value_counts(catalogue, settings.filters, column)
+    if catalogue.n_movies >= cache.COUNTED_MOVIES:  # else it takes no time when asked for
+        for column in cache.STAND_OUTS:
+            cache.value_counts(catalogue, settings.filters, column)
