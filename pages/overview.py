@@ -56,7 +56,8 @@ controls.show_pick(view, "genre_map")
 n_drawn = min(len(lists), charts.MOST_MARKS)
 if n_drawn < len(lists):
     st.caption(
-        f"The map draws {n_drawn:,} of {len(lists):,} texts, drawn at random by their films. No figure depends on that."
+        f"The map draws {n_drawn:,} of {len(lists):,} texts, drawn at random by their films. Behind them is the "
+        "density of all: the darker a cell, the more films. No figure depends on that."
     )
 st.caption(
     f"A bubble is one {controls.unit(view.catalogue)}, and its area the number of films that have it. Bubbles close "

@@ -14,6 +14,7 @@ AXES = {
 }
 MAP_HEIGHT = 480
 MOST_MARKS = 4_000  # bubbles that a browser draws without a wait
+CELLS = 48  # of a side of the map, where density is drawn
 LONGEST_TEXT = 160  # characters in a tooltip
 LEAST_LIFT, MOST_LIFT = 1 / 8, 8
 FROM_NOTHING = ["rgba(72, 110, 214, 0.03)", "rgba(72, 110, 214, 1)"]  # lets the page shine through at zero
@@ -29,8 +30,9 @@ def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]
 
     lists has x, y, n_movies, text, cluster; clusters has cluster, label, color, text_color, stability
     (in words), x, y, n_movies. Selections: `pick` (field cluster) on a click, `brush` (x and y) on a drag.
+    Of more than MOST_MARKS lists some are drawn, before the density of the films of all.
     """
-    # A row with a text colour is a cluster's badge.
+    # A row with a text colour is a cluster's badge, one with an end (x2, y2) a cell of the density.
     bubbles = drawn(lists)
     bubbles = (
         bubbles.assign(text=bubbles["text"].str.slice(0, LONGEST_TEXT))
@@ -39,7 +41,20 @@ def genre_map(lists: pd.DataFrame, clusters: pd.DataFrame, axes: tuple[str, str]
     )
     badges = clusters.assign(text="")
     columns = ["x", "y", "n_movies", "text", "cluster", "label", "stability", "color", "text_color"]
-    return Figure(_genre_map(axes), pd.concat([bubbles[columns], badges[columns]]))
+    rows = pd.concat([bubbles[columns], badges[columns]]).assign(x2=np.nan, y2=np.nan)
+    if len(bubbles) < len(lists):
+        cells = density(lists).assign(text="", cluster=-1, label="", stability="", color=None, text_color=None)
+        rows = pd.concat([rows, cells])
+    return Figure(_genre_map(axes), rows)
+
+
+def density(lists: pd.DataFrame) -> pd.DataFrame:
+    """Count the films in each of CELLS times CELLS equal cells of the map: x, y, x2, y2, n_movies, none empty."""
+    x, y = lists["x"].to_numpy(float), lists["y"].to_numpy(float)
+    films, sides, heights = np.histogram2d(x, y, bins=CELLS, weights=lists["n_movies"].to_numpy(float))
+    across, up = np.nonzero(films)
+    places = {"x": sides[across], "y": heights[up], "x2": sides[across + 1], "y2": heights[up + 1]}
+    return pd.DataFrame({**places, "n_movies": films[across, up].astype(np.int64)})
 
 
 def drawn(lists: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +90,7 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
         ],
     )
     circles = (
-        base.transform_filter("!datum.text_color")
+        base.transform_filter("!datum.text_color && !isValid(datum.x2)")
         .mark_circle(strokeWidth=0.5, stroke="#8884")
         .encode(
             color=color,
@@ -90,9 +105,21 @@ def _genre_map(axes: tuple[str, str]) -> dict[str, Any]:
     numbers = badge.mark_text(fontSize=11, fontWeight="bold").encode(
         text="cluster:N", color=alt.Color("text_color:N", scale=None)
     )
+    # Without a tooltip, a cell takes no click that was meant for a bubble.
+    cells = (
+        alt.Chart()
+        .transform_filter("isValid(datum.x2)")
+        .mark_rect(color="#888888", tooltip=None)
+        .encode(
+            **{name: base.encoding[name] for name in ("x", "y")},
+            x2="x2:Q",
+            y2="y2:Q",
+            opacity=alt.Opacity("n_movies:Q", scale=alt.Scale(type="log", range=[0.05, 0.45]), legend=None),
+        )
+    )
     return specification(
         alt.LayerChart(
-            layer=[circles, discs, numbers],
+            layer=[cells, circles, discs, numbers],
             height=MAP_HEIGHT,
             title="Map of the genre lists, by cluster",
             usermeta=CANVAS,

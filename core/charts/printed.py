@@ -45,7 +45,7 @@ def _without_clicks(spec: dict[str, Any]) -> dict[str, Any]:
 @cache
 def _map(axes: tuple[str, str]) -> dict[str, Any]:
     spec = _genre_map(axes)
-    bubbles, *badges = spec["layer"]
+    _, bubbles, *badges = spec["layer"]
     opacity = {"value": bubbles["encoding"]["opacity"]["condition"]["value"]}  # as where nothing is picked
     described = {**bubbles["encoding"], "description": {"field": "told", "type": "nominal"}, "opacity": opacity}
     return {**_without_clicks(spec), "layer": [{**bubbles, "encoding": described}, *badges]}

@@ -56,8 +56,8 @@ def loop(model: Model, texts: list[str]) -> np.ndarray:
 def against(dtype: str) -> list[tuple[str, ...]]:
     """Return the lines of the table for one number format."""
     encoder = encoders.get(encoders.DEFAULT_ENCODER)
-    with movies.open_catalogue() as catalogue:
-        lists, weights = list(catalogue.genre_lists), catalogue.weights()
+    catalogue = movies.open_catalogue()
+    lists, weights = list(catalogue.genre_lists), catalogue.weights()
     films = [text for text, n in zip(lists, weights, strict=True) for _ in range(n)]
     random.Random(0).shuffle(films)  # the order of a catalogue, not ours
     model = embeddings.load(encoder, devices.choose(dtype))  # type: ignore[arg-type]
@@ -99,14 +99,14 @@ def ceiling(dtype: torch.dtype) -> float:
 def of_the_ceiling() -> str:
     """Say what part of the machine's speed at matrix products encoding with BERT-base's shape reaches."""
     dtype = "bfloat16" if can_bfloat16() else "float32"
-    with movies.open_catalogue() as catalogue, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = shapes.build(Path(folder) / f"{shapes.PREFIX}bert", "bert-base-uncased")
         os.environ[encoders.SETTING] = str(path)
         try:
             model = embeddings.load(encoders.get(path.name), devices.choose(dtype))  # type: ignore[arg-type]
         finally:
             os.environ.pop(encoders.SETTING)
-        lists = list(catalogue.genre_lists)
+        lists = list(movies.open_catalogue().genre_lists)
         tokens = sum(map(len, model.tokenizer(lists)["input_ids"]))
         layers = sum(p.numel() for name, p in model.module.named_parameters() if "embeddings" not in name)
         speeds = [2.0 * layers * tokens / timed(lambda: embeddings.encode(model, lists), rounds=1) for _ in range(2)]
