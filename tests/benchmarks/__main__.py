@@ -18,6 +18,7 @@ PARTS = {
     "encoders": "Encoders at their real size",
     "scale": "What scale costs",
     "large": "The app on ten million films",
+    "text": "Free text",
     "imports": "What is imported before the first page",
     "load": "Fifty visitors",
 }

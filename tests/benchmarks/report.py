@@ -13,8 +13,8 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 INTRODUCTION = """# Benchmarks
 
 `make bench` measures everything; `python -m tests.benchmarks app`, `clustering`, `encoding`, `encoders`, `scale`,
-`large`, `imports` or `load` measures one part and leaves the others' sections as they are. Bounds that were not kept
-are shown as such.
+`large`, `text`, `imports` or `load` measures one part and leaves the others' sections as they are. Bounds that were not
+kept are shown as such.
 """
 
 
