@@ -7,6 +7,7 @@ call those, so that the web process stays small.
 import inspect
 import itertools
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ Float32 = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 SVD_COMPONENTS = 100
+TOKENIZED_AT_ONCE = 1024
 SMALL_MATRIX = 4_000_000  # texts x words of TF-IDF that numpy may hold in full: 32 MB, twice for a moment
 DEAD = 1e-6  # of the largest spread: what varies less does not vary
 # What encoding takes beside the weights: libraries, the tokenizer, a batch on its way.
@@ -123,13 +125,7 @@ def encode_chunks(
 
     if not texts:
         return
-    tokens: list[list[int]] = model.tokenizer(
-        list(texts),
-        truncation=True,
-        max_length=_max_length(model),
-        return_attention_mask=False,
-        return_token_type_ids=False,
-    )["input_ids"]
+    tokens = _tokenize(model, texts)
     order = sorted(range(len(texts)), key=lambda row: len(tokens[row]), reverse=True)
     for start in range(0, len(order), chunk_size):
         rows = order[start : start + chunk_size]
@@ -140,7 +136,9 @@ def encode_chunks(
             for _, group in itertools.groupby(rows, key=lambda row: len(tokens[row])):
                 alike = list(group)
                 for begin in range(0, len(alike), batch_size):
-                    pooled.append(_pool_safely(model, [tokens[row] for row in alike[begin : begin + batch_size]]))
+                    pooled.append(
+                        _pool_safely(model, [tokens[row].tolist() for row in alike[begin : begin + batch_size]])
+                    )
         vectors = np.concatenate(pooled)
         if not np.isfinite(vectors).all():
             raise EncoderError(
@@ -148,6 +146,21 @@ def encode_chunks(
                 "batch was kept. Try again; if it happens again, choose another encoder."
             )
         yield np.array(rows, dtype=np.int64), vectors
+
+
+def _tokenize(model: Model, texts: Sequence[str]) -> "list[array[int]]":
+    """Return the tokens of every text, four bytes each; what the tokenizer itself needs is some 15 KB a plot."""
+    tokens: list[array[int]] = []
+    for start in range(0, len(texts), TOKENIZED_AT_ONCE):
+        found = model.tokenizer(
+            list(texts[start : start + TOKENIZED_AT_ONCE]),
+            truncation=True,
+            max_length=_max_length(model),
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        tokens += [array("i", each) for each in found]
+    return tokens
 
 
 def post_process(

@@ -9,12 +9,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from core import analysis, explain
+from core import analysis, cache, explain
 from core.analysis import Analysis
 from core.clustering import Space
+from core.controls import start
 from core.controls.tables import MEASURE_NAMES
 from core.movies import Catalogue
-from tests.app.conftest import Film, Visit, ids, unescaped
+from tests.app.conftest import Film, Visit, clear_caches, ids, unescaped
 
 pytestmark = pytest.mark.usefixtures("stub_worker", "shipped")
 
@@ -349,3 +350,28 @@ def test_a_single_film_is_not_spoken_of_as_many(
     visit = Visit("cluster", {"cluster": "7", "find": title})
     assert len(shown(visit)) == 1
     assert {label for label, _ in offered.values()} == {"This film as CSV", "This film as Parquet"}
+
+
+def test_where_films_are_many_counts_show_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a large catalogue has counted by genre list says what a look at each film does, on the whole page."""
+
+    def page() -> tuple[list[pd.DataFrame], dict[str, str], list[str]]:
+        visit = Visit("cluster", {"cluster": "4", "with": "Drama", "k": "7"})
+        tables = [visit.alt("Medians and quartiles"), visit.alt("Directors that stand out")]
+        return (
+            [visit.chart("year_shares"), visit.chart("genre_lifts"), visit.films, *tables],
+            visit.figures,
+            visit.lines,
+        )
+
+    wanted, *others = page()
+    clear_caches()
+    monkeypatch.setattr(cache, "COUNTED_MOVIES", 1)
+    start.prepare()  # counts ahead what every cluster is held against
+    for ask in ("cluster_measures", "spread", "years", "known_counts"):
+        monkeypatch.setattr(Catalogue, ask, None)
+    got, *rest = page()
+    clear_caches()
+    assert rest == others
+    for one, other in zip(got, wanted, strict=True):
+        pd.testing.assert_frame_equal(one, other, check_dtype=False)

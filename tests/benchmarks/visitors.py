@@ -74,10 +74,10 @@ class Visitor:
         self.page = self.seen.pages[page]
         return await self._run(ClientState(query_string=self.query, page_script_hash=self.page, page_name=page))
 
-    async def move(self, label: str, value: float) -> float:
-        """Move the slider of this label."""
+    async def move(self, label: str, *values: float) -> float:
+        """Move the slider of this label, both ends of it where it has two."""
         state = ClientState(query_string=self.query, page_script_hash=self.page)
-        state.widget_states.widgets.add(id=self.seen.widgets[label]).double_array_value.data.append(value)
+        state.widget_states.widgets.add(id=self.seen.widgets[label]).double_array_value.data.extend(values)
         return await self._run(state)
 
     async def choose(self, label: str, value: str) -> float:
