@@ -20,7 +20,7 @@ from core.controls.words import plain, unit
 MOST_CHOICES = 2_000  # texts that are offered in a list: those with most films
 
 # A table of so many films is sent whole, of more in parts: millions would end the browser, and this process. Of ten
-# million films a part takes as long to find as it has films: these take a fifth of a second.
+# million films, a part takes the longer to find the more films it has; so many take a fifth of a second.
 WHOLE_TABLE = 20_000
 PART_FILMS = 250
 

@@ -6,10 +6,10 @@ bare Streamlit page (one slider, one number) in the same browser, alternating, a
 
 import asyncio
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -193,22 +193,13 @@ is timed when its figures are known. The worker leaves when idle.
 
 def section() -> tuple[str, bool]:
     """Return the section of docs/benchmarks.md, and whether all bounds were kept."""
-    rows = []
-
-    def note(found: Iterator[Row]) -> None:
-        for row in found:
-            rows.append(row)
-            print(" | ".join(row.cells()), file=sys.stderr)
-
     with tempfile.TemporaryDirectory() as folder:
         vectors, plain = Path(folder) / "vectors", Path(folder) / "plain.py"
         plain.write_text(PLAIN_PAGE)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            note(visits(browser, vectors, plain))
-            note(moves(browser, vectors, plain))
+            rows = report.gather(chain(visits(browser, vectors, plain), moves(browser, vectors, plain)))
             browser.close()
-        note(runs(vectors))
+        rows += report.gather(runs(vectors))
     rows.append(Row("A Python loop of 3,000,000 squares: how fast the machine was", 1e3 * loop_seconds(), "ms"))
-    table = report.table(("what", "measured", "at most", "kept"), [row.cells() for row in rows])
-    return f"{report.made_by('app', PACKAGES)}\n\n{table}\n{APP_NOTE}", all(row.good for row in rows)
+    return f"{report.made_by('app', PACKAGES)}\n\n{report.bounds(rows)}\n{APP_NOTE}", all(row.good for row in rows)

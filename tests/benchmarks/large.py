@@ -7,7 +7,6 @@ a real browser, the way to a genre's films over the app's own protocol, until th
 import asyncio
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -87,10 +86,9 @@ def rows(folder: Path, n_films: int) -> Iterator[Row]:
 
 def section() -> tuple[str, bool]:
     """Return the section of docs/benchmarks.md, and whether all bounds were kept."""
-    n_films, found = int(os.environ.get("GENRESCOPE_LARGE_FILMS", str(FILMS))), []
+    n_films = int(os.environ.get("GENRESCOPE_LARGE_FILMS", str(FILMS)))
     with tempfile.TemporaryDirectory() as folder:
-        for row in rows(Path(folder), n_films):
-            found.append(row)
-            print(" | ".join(row.cells()), file=sys.stderr, flush=True)
-    table = report.table(("what", "measured", "at most", "kept"), [row.cells() for row in found])
-    return f"{report.made_by('large', ('streamlit', 'duckdb'))}\n\n{table}\n{NOTE}", all(row.good for row in found)
+        found = report.gather(rows(Path(folder), n_films))
+    return f"{report.made_by('large', ('streamlit', 'duckdb'))}\n\n{report.bounds(found)}\n{NOTE}", all(
+        row.good for row in found
+    )

@@ -197,11 +197,7 @@ def rows(folder: Path, minutes: float) -> Iterator[Row]:
 def section() -> tuple[str, bool]:
     """Return the section of docs/benchmarks.md, and whether all bounds were kept."""
     minutes = float(os.environ.get("GENRESCOPE_LOAD_MINUTES", "10"))
-    found = []
     with tempfile.TemporaryDirectory() as folder:
-        for row in rows(Path(folder), minutes):
-            found.append(row)
-            print(" | ".join(row.cells()), file=sys.stderr, flush=True)
-    table = report.table(("what", "measured", "at most", "kept"), [row.cells() for row in found])
+        found = report.gather(rows(Path(folder), minutes))
     made_by = report.made_by("load", ("streamlit", "duckdb", "torch"))
-    return f"{made_by}\n\n{table}\n{NOTE}", all(row.good for row in found)
+    return f"{made_by}\n\n{report.bounds(found)}\n{NOTE}", all(row.good for row in found)

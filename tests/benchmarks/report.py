@@ -3,7 +3,9 @@
 import os
 import platform
 import subprocess
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +71,20 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """Return a table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |".replace("| --- ", "|---").replace("--- |", "---|") for cells in lines)
+
+
+def gather(found: Iterable[Row]) -> list[Row]:
+    """Return the rows, and tell each on standard error as soon as it is measured."""
+    rows = []
+    for row in found:
+        rows.append(row)
+        print(" | ".join(row.cells()), file=sys.stderr, flush=True)
+    return rows
+
+
+def bounds(rows: Iterable[Row]) -> str:
+    """Return a table of what was measured and the bounds it is held against."""
+    return table(("what", "measured", "at most", "kept"), [row.cells() for row in rows])
 
 
 def made_by(part: str, packages: tuple[str, ...]) -> str:

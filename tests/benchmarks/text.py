@@ -47,14 +47,14 @@ def plots(n: int, seed: int = 0) -> list[str]:
     return [" ".join(words[row]) for row in drawn]
 
 
-def embed(films: Path, vectors: Path, watch: Callable[[subprocess.Popen[bytes], float], bool]) -> None:
+def embed(films: Path, vectors: Path, watch: Callable[[float], bool]) -> None:
     """Run the command line until it ends, or until `watch`, called with its megabytes, says no; then kill it."""
     command = [sys.executable, "-m", "core", "embed", "--movies", str(films), "--text", COLUMN]
     environment = {**os.environ, "GENRESCOPE_VECTORS": str(vectors)}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None:
         time.sleep(1.0)
-        if not watch(process, megabytes(process.pid)):
+        if not watch(megabytes(process.pid)):
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return
@@ -84,7 +84,7 @@ def rows(folder: Path, n: int) -> Iterator[Row]:
 
     few, sizes = folder / "few.parquet", [0.0]
 
-    def note(process: subprocess.Popen[bytes], size: float) -> bool:
+    def note(size: float) -> bool:
         sizes.append(size)
         return True
 
@@ -92,13 +92,13 @@ def rows(folder: Path, n: int) -> Iterator[Row]:
     embed(few, folder / "few", note)
     yield Row(f"Most memory, {n // FEWER:,} plots", max(sizes), "MB")
 
-    embed(films, store.root, lambda process, size: left() > n * 2 / 3)
+    embed(films, store.root, lambda size: left() > n * 2 / 3)
     before = left()
     yield Row("Vectors that a kill in the middle left, of all", 100 * (n - before) / n, "%")
 
     seen: list[tuple[float, int, float]] = []
 
-    def watch(process: subprocess.Popen[bytes], size: float) -> bool:
+    def watch(size: float) -> bool:
         seen.append((time.perf_counter(), before - left(), size))
         return True
 
@@ -136,11 +136,8 @@ def tokens_of(texts: list[str]) -> float:
 
 def section() -> tuple[str, bool]:
     """Return the section of docs/benchmarks.md, and whether all bounds were kept."""
-    n, found = int(os.environ.get("GENRESCOPE_TEXTS", str(TEXTS))), []
+    n = int(os.environ.get("GENRESCOPE_TEXTS", str(TEXTS)))
     with tempfile.TemporaryDirectory() as folder:
-        for row in rows(Path(folder), n):
-            found.append(row)
-            print(" | ".join(row.cells()), file=sys.stderr, flush=True)
-    table = report.table(("what", "measured", "at most", "kept"), [row.cells() for row in found])
+        found = report.gather(rows(Path(folder), n))
     head = f"{report.made_by('text', ('torch', 'transformers'))}\n{n:,} plots, all different."
-    return f"{head}\n\n{table}\n{NOTE}", all(row.good for row in found)
+    return f"{head}\n\n{report.bounds(found)}\n{NOTE}", all(row.good for row in found)
