@@ -18,6 +18,7 @@ BLOCK_ROWS = 1024
 # What compares every document with every other takes a second for so many; above, films are drawn by lot.
 EXACT_DOCUMENTS = 5_000
 SAMPLED_FILMS = 5_000
+ERROR_PARTS = 20  # of the films drawn, whose figures tell how far a draw is off
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,27 +108,35 @@ def sampled(
     random_state: int = 0,
     n_films: int = SAMPLED_FILMS,
 ) -> Score:
-    """Return a figure (`silhouette` or `coherence`) of films drawn by lot with replacement, with its standard error.
+    """Return a figure (`silhouette` or `coherence`) of films drawn by lot, none twice, with its standard error.
 
     points (n, ...), what the figure takes first; weights (n,) films; labels (n,), -1 for lists without films. For a
     drawn film the others are a fair draw of the films it is held against, so means over them are right on average;
-    what is made of means, the nearest cluster, is a little off. The error is that of a mean of independent values.
+    what is made of means, the nearest cluster, is a little off. The error is that of ERROR_PARTS random groups (Wolter
+    2007, chapter 2) of films of which there are only so many, as they are drawn on both sides of each comparison; None
+    where fewer than two groups have a figure.
     """
     here = np.flatnonzero(labels >= 0)
     k, values = int(labels.max(initial=-1)) + 1, np.full(len(labels), np.nan)
     if not len(here):
         return Score(float("nan"), np.full(k, np.nan), values)
-    films = weights[here].astype(np.float64)
-    drawn = np.random.default_rng(random_state).multinomial(n_films, films / films.sum())
-    rows = here[drawn > 0]
-    known, found = np.unique(labels[rows], return_inverse=True)  # a small cluster may have no film among them
-    score = figure(points[rows], drawn[drawn > 0], found)
+    last = np.cumsum(weights[here])
+    films = np.random.default_rng(random_state).choice(last[-1], min(n_films, int(last[-1])), replace=False)
+    drawn = here[np.searchsorted(last, films, side="right")]
+
+    def of(drawn: IntArray) -> tuple[IntArray, IntArray, Score]:
+        rows, n = np.unique(drawn, return_counts=True)
+        known, found = np.unique(labels[rows], return_inverse=True)  # a small cluster may have no film among them
+        return rows, known, figure(points[rows], n, found)
+
+    rows, known, score = of(drawn)
     clusters = np.full(k, np.nan)
     clusters[known], values[rows] = score.clusters, score.documents
-    told, n = np.nan_to_num(score.documents - score.overall), drawn[drawn > 0]
-    defined = int(n[~np.isnan(score.documents)].sum())
-    error = float(np.sqrt((n @ told**2) / max(defined * (defined - 1), 1)))
-    return Score(score.overall, clusters, values, n_films, error if score.overall == score.overall else None)
+    groups = np.array([of(group)[2].overall for group in np.array_split(drawn, ERROR_PARTS) if len(group)])
+    told = groups[~np.isnan(groups)]
+    undrawn = 1 - len(drawn) / int(last[-1])
+    error = float(told.std(ddof=1) * np.sqrt(undrawn / len(told))) if len(told) > 1 else None
+    return Score(score.overall, clusters, values, len(drawn), error)
 
 
 def distances(vectors: FloatArray) -> FloatArray:

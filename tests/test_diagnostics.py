@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -425,8 +426,7 @@ def test_a_sample_is_the_figure_of_the_films_that_are_drawn() -> None:
     vectors, weights = random.normal(size=(40, 3)), random.integers(0, 9, 40)
     labels = np.where(weights > 0, random.integers(0, 3, 40), -1)
     here = np.flatnonzero(labels >= 0)
-    drawn = np.random.default_rng(3).multinomial(25, weights[here] / weights[here].sum())
-    films = np.repeat(here, drawn)
+    films = np.repeat(here, weights[here])[np.random.default_rng(3).choice(weights[here].sum(), size=25, replace=False)]
     single = diagnostics.silhouette(vectors[films], np.ones(25, dtype=np.int64), labels[films])
     found = diagnostics.sampled(diagnostics.silhouette, vectors, weights, labels, random_state=3, n_films=25)
     assert found.sampled == 25
@@ -434,7 +434,39 @@ def test_a_sample_is_the_figure_of_the_films_that_are_drawn() -> None:
     assert found.clusters == pytest.approx(single.clusters)
     assert found.documents[films] == pytest.approx(single.documents)
     assert np.isnan(np.delete(found.documents, films)).all()
-    assert found.error == pytest.approx(single.documents.std(ddof=1) / 5)
+    groups = [
+        diagnostics.silhouette(vectors[g], np.ones(len(g), dtype=np.int64), labels[g]).overall
+        for g in np.array_split(films, 20)
+    ]
+    defined = np.array(groups)[~np.isnan(groups)]
+    undrawn = 1 - 25 / weights[here].sum()
+    assert found.error == pytest.approx(defined.std(ddof=1) * np.sqrt(undrawn / len(defined)))
+
+
+@pytest.mark.parametrize("figure", [diagnostics.silhouette, diagnostics.coherence])
+def test_a_draw_is_right_on_average_and_as_far_off_as_it_says(
+    documents: Space, catalogue: Catalogue, figure: Callable[..., diagnostics.Score]
+) -> None:
+    weights = catalogue.weights()
+    labels = clustering.fit(documents, weights, 8).labels
+    points = documents.vectors if figure is diagnostics.silhouette else explain.membership(catalogue.genre_lists)[0]
+    exact = figure(points, weights, labels).overall
+    draws = [diagnostics.sampled(figure, points, weights, labels, seed, n_films=1000) for seed in range(60)]
+    off = np.array([draw.overall - exact for draw in draws])
+    said = np.sqrt(np.mean([draw.error**2 for draw in draws]))
+    assert abs(off.mean()) < 4 * said / np.sqrt(60)
+    assert 0.75 < said / off.std() < 1.5  # the spread of 60 draws is itself known to a tenth
+
+
+def test_all_films_drawn_are_the_figure_itself(documents: Space, catalogue: Catalogue) -> None:
+    weights = np.minimum(catalogue.weights(), 2)
+    labels = clustering.fit(documents, weights, 5).labels
+    exact = diagnostics.silhouette(documents.vectors, weights, labels)
+    found = diagnostics.sampled(diagnostics.silhouette, documents.vectors, weights, labels, n_films=10**6)
+    assert found.sampled == weights.sum()
+    assert found.error == 0
+    assert found.overall == pytest.approx(exact.overall)
+    assert found.documents == pytest.approx(exact.documents, nan_ok=True)
 
 
 def test_a_cluster_of_which_nothing_is_drawn_has_no_figure() -> None:

@@ -1,8 +1,9 @@
-"""What films and genre lists cost: `python -m tests.benchmarks.scale`, into docs/benchmarks.md and a picture.
+"""What films and genre lists cost: `python -m tests.benchmarks scale`, into docs/benchmarks.md and a picture.
 
 Rows: the command line on catalogues of 10 thousand to 10 million films, vectors stored, as a process of its own.
-Lists: clustering and measuring of 100 to 100,000 distinct genre lists with vectors of MiniLM's size. Processor seconds
-are given beside the clock's: on a machine shared with others only they can be compared.
+Lists: clustering and measuring of 100 to 100,000 distinct genre lists with vectors of MiniLM's size, exactly and by
+the short ways that very many take, and what these lose. Processor seconds are given beside the clock's: on a machine
+shared with others only they can be compared. `python -m tests.benchmarks.scale --rows 10000 --lists` takes a part.
 """
 
 import argparse
@@ -13,15 +14,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
+from unittest.mock import patch
 
+import altair as alt
 import numpy as np
 
-from core import analysis, clustering, diagnostics, embeddings, encoders, minibatch, movies
+from core import analysis, clustering, diagnostics, embeddings, encoders, explain, minibatch, movies
 from core.vectors import VectorStore
 from tests.benchmarks import catalogues, report
+from tests.benchmarks.report import Row
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURE = ROOT / "docs" / "images" / "scale.svg"
@@ -29,7 +35,11 @@ TITLE = "What scale costs"
 ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 LISTS = (100, 1_000, 5_000, 20_000, 100_000)
 EXACT_UP_TO = 20_000  # what is quadratic is not tried beyond
+TSNE_UP_TO = 20_000
 K = 12
+WHOLE = "python -m core cluster"
+BOUNDS = {10_000_000: (15.0, 2_000.0)}  # of the whole command line, by films: seconds and megabytes
+BEND = 0.3  # a change of the power from one step to the next that is called a bend
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,22 @@ class Point:
     series: str
     size: int
     wall: float
-    cpu: float
+    cpu: float = math.nan
     megabytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a short way gives up: its value, the exact one, and the standard error it declares (0: none)."""
+
+    what: str
+    size: int
+    value: float
+    exact: float
+    error: float = 0.0
+
+
+Measured = TypeVar("Measured", bound=Point | Loss)
 
 
 def by_rows(folder: Path, sizes: Sequence[int]) -> Iterator[Point]:
@@ -59,9 +83,9 @@ def by_rows(folder: Path, sizes: Sequence[int]) -> Iterator[Point]:
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         wall = time.perf_counter() - started
-        yield Point("command line", size, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+        yield Point(WHOLE, size, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
         for part, seconds in json.loads(said.read_text())["seconds"].items():
-            yield Point(f"of it: {part}", size, seconds, math.nan)
+            yield Point(f"of it: {part}", size, seconds)
         path.unlink()
 
 
@@ -73,7 +97,7 @@ def _stand_ins(texts: Sequence[str], store: VectorStore) -> None:
     store.write(key, list(texts), turned.astype(np.float32), {"encoder": "stand-in"})
 
 
-def by_lists(folder: Path, sizes: Sequence[int]) -> Iterator[Point]:
+def by_lists(folder: Path, sizes: Sequence[int]) -> Iterator[Point | Loss]:
     """Cluster and measure so many distinct genre lists, exactly and by the short ways."""
     for size in sizes:
         path = folder / f"lists-{size}.parquet"
@@ -85,24 +109,32 @@ def by_lists(folder: Path, sizes: Sequence[int]) -> Iterator[Point]:
         with measured("space (components)", size) as point:
             space = clustering.space(embeddings.post_process(raw, encoder), weights)
         yield point()
-        for name, bound in (("k-means, every document", 10**9), ("k-means, mini-batches", 0)):
-            if bound and size > EXACT_UP_TO:
-                continue
-            minibatch.MINIBATCH_DOCUMENTS, kept = bound, minibatch.MINIBATCH_DOCUMENTS
-            with measured(name, size) as point:
-                found = clustering.fit(space, weights, K)
-            minibatch.MINIBATCH_DOCUMENTS = kept
-            yield point()
-            print(f"{name}, {size:,} lists: inertia {found.inertia:.1f}", file=sys.stderr)
-        if size <= EXACT_UP_TO:
-            with measured("silhouette, exact", size) as point:
-                exact = diagnostics.silhouette(space.vectors, weights, found.labels)
-            yield point()
-        with measured("silhouette, a sample", size) as point:
-            some = diagnostics.sampled(diagnostics.silhouette, space.vectors, weights, found.labels)
+        membership, _ = explain.membership(catalogue.genre_lists)
+        exact = size <= EXACT_UP_TO
+        with patch.object(minibatch, "MINIBATCH_DOCUMENTS", 0), measured("k-means, mini-batches", size) as point:
+            short = found = clustering.fit(space, weights, K)
         yield point()
-        said = f"exact {exact.overall:.4f}" if size <= EXACT_UP_TO else ""
-        print(f"silhouette of {size:,} lists: {some.overall:.4f} ± {some.error} {said}", file=sys.stderr)
+        if exact:
+            with patch.object(minibatch, "MINIBATCH_DOCUMENTS", size), measured("k-means, exact", size) as point:
+                found = clustering.fit(space, weights, K)
+            yield point()
+            yield Loss("inertia of k-means by mini-batches", size, short.inertia, found.inertia)
+        for measure in (diagnostics.silhouette, diagnostics.coherence):
+            name = measure.__name__
+            of = space.vectors if name == "silhouette" else membership
+            with measured(f"{name}, a sample", size) as point:
+                some = diagnostics.sampled(measure, of, weights, found.labels)
+            yield point()
+            if exact:
+                with measured(f"{name}, exact", size) as point:
+                    every = measure(of, weights, found.labels)
+                yield point()
+                yield Loss(f"{name} of a sample", size, some.overall, every.overall, some.error or 0.0)
+        if size <= TSNE_UP_TO:
+            for name, most in (("t-SNE, exact", size), ("t-SNE, a sample", clustering.TSNE_DOCUMENTS)):
+                with measured(name, size) as point:
+                    clustering.tsne(space, n_documents=most)
+                yield point()
         with measured("a move of k, as the app does it", size) as point:
             analysis.analyse(catalogue, space, K + 1)
         yield point()
@@ -128,75 +160,107 @@ class measured:  # reads as a word: with measured(...)
 
 def table(points: Sequence[Point]) -> str:
     """Return the points as a Markdown table."""
-    lines = ["| what | size | processor seconds | seconds by the clock | peak memory |", "|---|---|---|---|---|"]
+    rows = []
     for point in points:
         cpu = "" if math.isnan(point.cpu) else f"{point.cpu:.2f}"
         memory = f"{point.megabytes:,.0f} MB" if point.megabytes else ""
-        lines.append(f"| {point.series} | {point.size:,} | {cpu} | {point.wall:.2f} | {memory} |")
-    return "\n".join(lines)
+        rows.append((point.series, f"{point.size:,}", cpu, f"{point.wall:.2f}", memory))
+    return report.table(("what", "size", "processor seconds", "seconds by the clock", "peak memory"), rows)
 
 
-COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#8c564b", "#ff7f0e")
+def growth(points: Sequence[Point]) -> str:
+    """Return a table of the powers of the size with which processor seconds grow, and the sizes where these change.
+
+    The power of a step is log(seconds after / before) / log(size after / before): 0 does not grow, 1 in proportion.
+    """
+    rows = []
+    for series, line in _lines(points).items():
+        steps = [
+            (first.size, second.size, math.log(second.cpu / first.cpu) / math.log(second.size / first.size))
+            for first, second in pairwise(line)
+        ]
+        bends = [f"{size:,}" for (_, size, before), (_, _, after) in pairwise(steps) if abs(after - before) > BEND]
+        powers = ", ".join(f"{power:.1f} to {size:,}" for _, size, power in steps)
+        rows.append((series, powers, ", ".join(bends)))
+    return report.table(("what", "power of the size, step by step", "bends at"), rows)
 
 
-def picture(points: Sequence[Point], title: str, axis: str, top: int = 0) -> str:
-    """Return one panel of an SVG: processor seconds over size, both logarithmic, a line a series."""
+def _lines(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Return the points of each series whose processor seconds are known, by size; a series of one is left out."""
     known = [point for point in points if not math.isnan(point.cpu)]
-    sizes, seconds = [math.log10(p.size) for p in known], [math.log10(max(p.cpu, 1e-3)) for p in known]
-    low, high = math.floor(min(seconds)), math.ceil(max(seconds))
-    first, last = min(sizes), max(sizes)
+    lines = {series: [p for p in known if p.series == series] for series in dict.fromkeys(p.series for p in known)}
+    return {series: sorted(line, key=lambda p: p.size) for series, line in lines.items() if len(line) > 1}
 
-    def at(point: Point) -> tuple[float, float]:
-        x = 70 + 420 * (math.log10(point.size) - first) / max(last - first, 1e-9)
-        y = top + 250 - 200 * (math.log10(max(point.cpu, 1e-3)) - low) / max(high - low, 1)
-        return x, y
 
-    parts = [f'<text x="70" y="{top + 30}" font-weight="bold">{title}</text>']
-    for power in range(low, high + 1):
-        y = top + 250 - 200 * (power - low) / max(high - low, 1)
-        parts.append(f'<line x1="70" x2="490" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="62" y="{y + 4:.1f}" text-anchor="end">{10.0**power:g}</text>')
-    for size in sorted({point.size for point in known}):
-        x, _ = at(Point("", size, 1, 1))
-        parts.append(f'<text x="{x:.1f}" y="{top + 268}" text-anchor="middle">{size:,}</text>')
-    parts.append(f'<text x="280" y="{top + 290}" text-anchor="middle">{axis}</text>')
-    parts.append(f'<text x="18" y="{top + 150}" transform="rotate(-90 18 {top + 150})" text-anchor="middle">')
-    parts.append("Processor seconds</text>")
-    for number, series in enumerate(dict.fromkeys(point.series for point in known)):
-        color = COLORS[number % len(COLORS)]
-        places = [at(point) for point in known if point.series == series]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in places]
-        parts.append(f'<text x="505" y="{top + 60 + 18 * number}" fill="{color}">{series}</text>')
-    return "\n".join(parts)
+def losses(found: Sequence[Loss]) -> str:
+    """Return a table of what the short ways give up."""
+    rows = []
+    for loss in found:
+        error = f" ± {loss.error:.4f}" if loss.error else ""
+        off = f"{100 * (loss.value / loss.exact - 1):+.2f} %" if loss.exact else ""
+        rows.append((loss.what, f"{loss.size:,}", f"{loss.value:,.4f}{error}", f"{loss.exact:,.4f}", off))
+    return report.table(("what", "lists", "the short way", "exactly", "difference"), rows)
+
+
+def panel(points: Sequence[Point], title: str, axis: str) -> alt.Chart:
+    """Return a chart of processor seconds over size, both logarithmic, a line a series."""
+    values = [
+        {"size": point.size, "seconds": max(point.cpu, 1e-3), "series": series}
+        for series, line in _lines(points).items()
+        for point in line
+    ]
+    chart = alt.Chart(alt.Data(values=values), title=title, width=420, height=240).mark_line(point=True)
+    return chart.encode(
+        alt.X("size:Q", scale=alt.Scale(type="log"), title=axis),
+        alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="Processor seconds"),
+        alt.Color("series:N", sort=None, title=None, legend=alt.Legend(labelLimit=300)),
+    )
 
 
 def section(rows: Sequence[int] = ROWS, lists: Sequence[int] = LISTS) -> tuple[str, bool]:
-    """Measure, draw the picture, and return the section of the document; no bounds are kept or broken."""
-    by_size: tuple[list[Point], list[Point]] = ([], [])
+    """Measure, draw the picture, and return the section of the document and whether all bounds were kept."""
     with tempfile.TemporaryDirectory() as folder:
-        for points, found in zip(by_size, (by_rows(Path(folder), rows), by_lists(Path(folder), lists)), strict=True):
-            for point in found:
-                points.append(point)
-                print(table([point]).splitlines()[-1], file=sys.stderr, flush=True)
-    titles = [("python -m core cluster, by films", "Films"), (f"By distinct genre lists, k = {K}", "Lists")]
-    panels = [
-        picture(points, title, axis, 310 * number)
-        for number, (points, (title, axis)) in enumerate(zip(by_size, titles, strict=True))
-        if points
-    ]
-    PICTURE.write_text(
-        '<svg xmlns="http://www.w3.org/2000/svg" width="720" height="620" font-family="sans-serif" font-size="12">\n'
-        '<rect width="100%" height="100%" fill="white"/>\n' + "\n".join(panels) + "\n</svg>\n"
+        films = list(_told(by_rows(Path(folder), rows)))
+        found = list(_told(by_lists(Path(folder), lists)))
+    documents = [point for point in found if isinstance(point, Point)]
+    lost = [loss for loss in found if isinstance(loss, Loss)]
+    bounds = list(_held(films))
+    panels = [panel(films, WHOLE, "Films"), panel(documents, f"By distinct genre lists, k = {K}", "Lists")]
+    alt.vconcat(*panels).resolve_scale(color="independent").save(PICTURE)
+    parts = (
+        report.made_by("scale", ("duckdb", "pyarrow", "numpy")),
+        "The cores are shared with others: compare processor seconds. The command line's own parts are by the clock.",
+        "![Processor seconds over films and over genre lists](images/scale.svg)",
+        *(["### Bounds", report.bounds(bounds)] if bounds else []),
+        "### By films",
+        table(films),
+        "### By distinct genre lists",
+        table(documents),
+        "### Where it bends",
+        "A power of 0 does not grow with the size, 1 grows in proportion, 2 with its square. It bends at a size where "
+        f"the\npower changes by more than {BEND}.",
+        growth([*films, *documents]),
+        "### What the short ways lose",
+        losses(lost),
     )
-    made_by = report.made_by("scale", ("duckdb", "pyarrow", "numpy"))
-    body = (
-        f"{made_by}\nThe cores are shared with others: compare processor seconds. The command line's own parts are by "
-        f"the clock.\n\n![Cost over size](images/scale.svg)\n\n### By films\n\n{table(by_size[0])}\n\n"
-        f"### By distinct genre lists\n\n{table(by_size[1])}"
-    )
-    return body, True
+    return "\n\n".join(parts), all(row.good for row in bounds)
+
+
+def _told(found: Iterable[Measured]) -> Iterator[Measured]:
+    """Yield what is measured, and tell each on standard error as soon as it is."""
+    for one in found:
+        line = table([one]) if isinstance(one, Point) else losses([one])
+        print(line.splitlines()[-1], file=sys.stderr, flush=True)
+        yield one
+
+
+def _held(films: Sequence[Point]) -> Iterator[Row]:
+    """Yield the rows of the sizes that have bounds."""
+    for point in films:
+        if point.series == WHOLE and point.size in BOUNDS:
+            seconds, megabytes = BOUNDS[point.size]
+            yield Row(f"{WHOLE}, {point.size:,} films", point.wall, "s", seconds)
+            yield Row("its peak memory", point.megabytes, "MB", megabytes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
