@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
@@ -198,14 +199,16 @@ def _cluster(options: argparse.Namespace) -> int:
     embedded = time.perf_counter()
     found = analysis.analyse(catalogue, documents, settings.n_clusters, settings.random_state, settings.filters)
     dtype: Dtype = next((each for each in encoders.DTYPES if each == facts.get("dtype")), "float32")
-    here = recipes.of(catalogue, settings, found.clustering, encoder, dtype, facts.get("device"))
+    # The ids of all films are read and sorted for it: with very many, as long as writing them takes.
+    described = ThreadPoolExecutor(1).submit(
+        recipes.of, catalogue, settings, found.clustering, encoder, dtype, facts.get("device")
+    )
     verdict = None
     if asked:
         carried = recipes.unpack(asked)
         found = _named(catalogue, found, recipes.given_names(asked, carried, catalogue))
-        verdict = verdicts.judge(asked, carried, here, catalogue, found.clustering.labels)
+        verdict = verdicts.judge(asked, carried, described.result(), catalogue, found.clustering.labels)
     films = recipes.films_of(catalogue, settings, found.clustering.labels)
-    here = replace(here, names=recipes.own_names(found.names), films=recipes.pack(films))
     clustered = time.perf_counter()
     if notice := found.notice():
         print(f"genrescope: {notice}", file=sys.stderr)
@@ -245,11 +248,13 @@ def _cluster(options: argparse.Namespace) -> int:
             for i, name in enumerate(found.names)
         ],
     }
-    others = _files_of(options, settings, catalogue, found, documents, here)
+    others = _files_of(options, settings, catalogue, found, documents, described)
     exports.write_parts(
         (exports.clustered_films(films, found, documents.xy) for films in catalogue.slices(settings.filters)),
         options.out,
     )
+    own = recipes.own_names(found.names)
+    said["recipe"] = recipes.write(replace(described.result(), names=own, films=recipes.pack(films)))
     said["seconds"] = {
         "load": round(loaded - started, 3),
         "embed": round(embedded - loaded, 3),
@@ -257,7 +262,6 @@ def _cluster(options: argparse.Namespace) -> int:
         "write": round(time.perf_counter() - clustered, 3),
         "total": round(time.perf_counter() - started, 3),
     }
-    said["recipe"] = recipes.write(here)
     if options.report:
         others[options.report] = json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n"
     for path, content in others.items():
@@ -286,7 +290,7 @@ def _files_of(
     catalogue: Catalogue,
     found: Analysis,
     documents: Space,
-    recipe: Recipe,
+    described: Future[Recipe],
 ) -> dict[Path, bytes]:
     """Return what is to be written beside the films: all of it is made before any of it is."""
     files: dict[Path, bytes] = {}
@@ -309,7 +313,8 @@ def _files_of(
         svg = options.map.suffix.lower() == ".svg"
         files[options.map] = report.map_picture(findings, "svg" if svg else "png")
     if options.html:
-        page = report.html(findings, recipes.write(replace(recipe, films=None)), date.today())
+        recipe = replace(described.result(), names=recipes.own_names(found.names))
+        page = report.html(findings, recipes.write(recipe), date.today())
         files[options.html] = page.encode()
     return files
 

@@ -7,6 +7,7 @@ film as it is written. Genres are cleaned once for each different cell, not once
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -79,20 +80,29 @@ def cells(path: Path, column: str) -> tuple[Int32, list[str]]:
     """
     file = pq.ParquetFile(path)
     leaves = [file.schema.column(i).path for i in range(len(file.schema))]
-    coded = pq.ParquetFile(path, read_dictionary=[leaf for leaf in leaves if leaf.split(".")[0] == column])
+    coded = [leaf for leaf in leaves if leaf.split(".")[0] == column]
+
+    def of(group: int) -> list[tuple[Int32, list[str]]]:
+        try:
+            ours = pq.ParquetFile(path, metadata=file.metadata, read_dictionary=coded)
+            read = [batch.column(0) for batch in ours.iter_batches(BATCH_ROWS, [group], [column])]
+        except pa.ArrowNotImplementedError:  # where the writer gave up its dictionary half-way
+            ours = pq.ParquetFile(path, metadata=file.metadata)
+            read = [batch.column(0) for batch in ours.iter_batches(BATCH_ROWS, [group], [column])]
+        return [_cells_of(part) for part in read]
+
     numbers: dict[str, int] = {}
     parts = [np.zeros(0, dtype=np.int32)]
-    for group in range(file.num_row_groups):
-        try:
-            read = [batch.column(0) for batch in coded.iter_batches(BATCH_ROWS, [group], [column])]
-        except pa.ArrowNotImplementedError:  # where the writer gave up its dictionary half-way
-            read = [batch.column(0) for batch in file.iter_batches(BATCH_ROWS, [group], [column])]
-        parts += [_cells_of(part, numbers) for part in read]
+    with ThreadPoolExecutor(2) as pool:
+        for group in pool.map(of, range(file.num_row_groups)):
+            for found, cells in group:
+                known = [numbers.setdefault(cell, len(numbers)) if cell else -1 for cell in cells]
+                parts.append(np.array(known, dtype=np.int32)[found])
     return np.concatenate(parts), list(numbers)
 
 
-def _cells_of(column: pa.Array, numbers: dict[str, int]) -> Int32:
-    """Return the number of each cell of a part of the column, adding new ones to `numbers`."""
+def _cells_of(column: pa.Array) -> tuple[Int32, list[str]]:
+    """Return the number of each cell of a part of the column, and what the numbers stand for, "" for an empty cell."""
     if pa.types.is_fixed_size_list(column.type):
         column = column.cast(pa.list_(column.type.value_type))
     is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
@@ -112,14 +122,15 @@ def _cells_of(column: pa.Array, numbers: dict[str, int]) -> Int32:
         keys *= len(names) + 1
         keys[longer] += codes[starts[longer] + place]
     # 0 is no value at that place, so cells of other lengths differ as well.
-    found, first = np.unique(keys, return_index=True)
-    known = np.empty(len(found), dtype=np.int32)
-    for i, row in enumerate(first):
-        parts = [
-            names[code - 1] for code in codes[starts[row] : starts[row] + lengths[row]] if code and names[code - 1]
-        ]
-        known[i] = numbers.setdefault(",".join(parts), len(numbers)) if parts else -1
-    return known[np.searchsorted(found, keys)]
+    numbered = pa.array(keys).dictionary_encode()
+    found = numbered.indices.to_numpy()
+    film = np.zeros(len(numbered.dictionary), dtype=np.int64)
+    film[found] = np.arange(len(found))  # one that has the cell
+    cells = []
+    for start, length in zip(starts[film].tolist(), lengths[film].tolist(), strict=True):
+        here = codes[start : start + length].tolist()
+        cells.append(",".join(names[code - 1] for code in here if code and names[code - 1]))
+    return found, cells
 
 
 def _check(connection: duckdb.DuckDBPyConnection, source: str, found: Mapping[str, tuple[str, str]]) -> None:
@@ -129,8 +140,8 @@ def _check(connection: duckdb.DuckDBPyConnection, source: str, found: Mapping[st
         return
     # Numbers of eight bytes take a fifth of the texts' memory; two texts with the same one are looked at again.
     movie_id = _movie_id(found)
-    different, n = _row(connection, f"SELECT count(DISTINCT hash({movie_id})), count(*) FROM theirs_rows")
-    if different == n:
+    hashes = np.sort(connection.execute(f"SELECT hash({movie_id}) AS hash FROM theirs_rows").fetchnumpy()["hash"])
+    if (hashes[1:] != hashes[:-1]).all():
         return
     connection.execute(
         f"CREATE VIEW movies AS SELECT {movie_id} AS movie_id, file_row_number AS row_id FROM theirs_rows WHERE "
@@ -248,24 +259,46 @@ def slices(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[pa.Tab
     genres = pa.concat_arrays([lists["genres"].combine_chunks(), pa.array([[]], pa.list_(pa.string()))])
     list_ids = pa.concat_arrays([lists["list_id"].combine_chunks(), pa.nulls(1, pa.int32())])
     raw_ids = connection.sql("SELECT raw_id FROM movies ORDER BY row_id").to_arrow_table()["raw_id"].to_numpy()
-    file = pq.ParquetFile(path)
-    names = {name.strip().lower(): name for name in reversed(file.schema_arrow.names)}
-    wanted = [names[name] for name in ("movie_id", "title", "year") if name in names]
-    start = 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
+    for start, batch in _batches(path, "movie_id", "title", "year"):
         rows = raw_ids[start : start + len(batch)]
         raw = pa.array(np.where(rows < 0, len(genres) - 1, rows))
-        movie_id = pa.array(np.arange(start + 1, start + 1 + len(batch))).cast(pa.string())
-        if "movie_id" in names:
-            movie_id = pc.coalesce(batch.column(names["movie_id"]).cast(pa.string()), movie_id)
-        year = batch.column(names["year"]).cast(pa.int32()) if "year" in names else pa.nulls(len(batch), pa.int32())
+        year = (
+            batch.column("year").cast(pa.int32()) if "year" in batch.schema.names else pa.nulls(len(batch), pa.int32())
+        )
         yield pa.table(
             {
-                "movie_id": movie_id,
-                "title": batch.column(names["title"]).cast(pa.string()).fill_null(""),
+                "movie_id": _ids(batch, start),
+                "title": batch.column("title").cast(pa.string()).fill_null(""),
                 "year": year,
                 "genres": genres.take(raw),
                 "list_id": list_ids.take(raw),
             }
         )
+
+
+def ids(connection: duckdb.DuckDBPyConnection, path: Path) -> pa.Table:
+    """Read movie_id and list_id of the films that have genres, in input order, from where `slices` reads them."""
+    list_ids = connection.sql("SELECT list_id FROM movies ORDER BY row_id").to_arrow_table()["list_id"]
+    movie_ids = pa.chunked_array([_ids(batch, start) for start, batch in _batches(path, "movie_id")], pa.string())
+    films = pa.table({"movie_id": movie_ids, "list_id": list_ids})
+    return films.filter(list_ids.is_valid())
+
+
+def _batches(path: Path, *names: str) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Read the columns of ours that a file has in parts, each with the place of its first film."""
+    file = pq.ParquetFile(path)
+    theirs = {name.strip().lower(): name for name in reversed(file.schema_arrow.names)}
+    known = {theirs[name]: name for name in names if name in theirs}
+    start = 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=list(known)):
+        yield start, batch.rename_columns([known[name] for name in batch.schema.names])
         start += len(batch)
+
+
+def _ids(batch: pa.RecordBatch, start: int) -> pa.Array:
+    """Return the ids of a part; a film without one has its number, from 1."""
+    theirs = batch.column("movie_id").cast(pa.string()) if "movie_id" in batch.schema.names else None
+    if theirs is not None and not theirs.null_count:
+        return theirs
+    numbers = pa.array(np.arange(start + 1, start + 1 + len(batch))).cast(pa.string())
+    return numbers if theirs is None else pc.coalesce(theirs, numbers)

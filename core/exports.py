@@ -20,6 +20,7 @@ from core.analysis import Analysis
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 ENDINGS = (".parquet", ".csv")
+UNIQUE = ("movie_id", "title", "text", "vector")  # columns whose values hardly ever repeat
 
 
 def clustered_films(
@@ -32,37 +33,29 @@ def clustered_films(
     not known, if it is given.
     """
     found = analysis.clustering
-    list_ids = films["list_id"].to_numpy(zero_copy_only=False)
-    without = np.isnan(list_ids) if list_ids.dtype.kind == "f" else np.zeros(len(list_ids), dtype=bool)
-    rows = np.where(without, 0, list_ids).astype(np.int64)
-    labels = found.labels[rows] if len(found.labels) else np.full(len(rows), -1)
-    without |= labels < 0
+    none = found.labels < 0
+    cluster = pa.array(found.labels, pa.int32(), mask=none)
     names = pa.array([name.text for name in analysis.names], pa.string())
 
-    def take(values: NDArray[np.float64]) -> pa.Array:
-        taken = values[rows] if len(values) else np.full(len(rows), np.nan)
-        return pa.array(taken, pa.float64(), mask=without | np.isnan(taken))
+    def known(values: NDArray[np.float64]) -> pa.Array:
+        return pa.array(values, pa.float64(), mask=none | np.isnan(values))
 
-    cluster = pa.array(labels, pa.int32(), mask=without)
-    runner_up = found.runner_up[rows] if len(found.runner_up) else labels
-    added = {
+    of_lists = {
         "cluster": cluster,
         "cluster_name": names.take(cluster),
-        "x": take(xy[:, 0]),
-        "y": take(xy[:, 1]),
-        "silhouette": take(analysis.silhouette.documents),
-        "margin": take(found.margin),
-        "runner_up": pa.array(runner_up, pa.int32(), mask=without | (runner_up < 0)),
+        "x": known(xy[:, 0]),
+        "y": known(xy[:, 1]),
+        "silhouette": known(analysis.silhouette.documents),
+        "margin": known(found.margin),
+        "runner_up": pa.array(found.runner_up, pa.int32(), mask=none | (found.runner_up < 0)),
     }
     if any(name.note for name in analysis.names):
-        notes = pa.array([name.note or None for name in analysis.names], pa.string())
-        added["cluster_note"] = notes.take(cluster)
+        of_lists["cluster_note"] = pa.array([name.note or None for name in analysis.names], pa.string()).take(cluster)
     if stability is not None and len(stability):
-        worth = stability[np.where(without, 0, labels)]
-        added["stability"] = pa.array(worth, pa.float64(), mask=without | np.isnan(worth))
-    table = films.drop_columns(["list_id"])
-    for name, values in added.items():
-        table = table.append_column(name, values)
+        of_lists["stability"] = known(stability[found.labels])
+    list_ids, table = films["list_id"].combine_chunks(), films.drop_columns(["list_id"])
+    for name, values in of_lists.items():
+        table = table.append_column(name, values.take(list_ids))
     return table
 
 
@@ -128,11 +121,21 @@ def _write_into(parts: Iterable[pa.Table | pd.DataFrame], file: IO[bytes], endin
                 file.write(csv_bytes(part, header=number == 0))
                 continue
             table = _arrow(part)
-            writer = writer or pq.ParquetWriter(file, table.schema, compression="zstd")
+            writer = writer or _parquet(file, table.schema)
             writer.write_table(table)
     finally:
         if writer is not None:
             writer.close()
+
+
+def _parquet(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    """Return a writer that looks for repeated values, and for the least and the greatest, where there are such."""
+    repeated = [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if field.name not in UNIQUE
+    ]
+    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeated, write_statistics=repeated)
 
 
 def _ahead(parts: Iterable[pa.Table | pd.DataFrame]) -> Iterator[pa.Table | pd.DataFrame]:
@@ -169,8 +172,9 @@ def _whole_or_not(path: Path) -> Iterator[IO[bytes]]:
 
 def parquet_bytes(table: pa.Table | pd.DataFrame) -> bytes:
     """Return a table as a Parquet file."""
-    buffer = io.BytesIO()
-    pq.write_table(_arrow(table), buffer, compression="zstd")
+    buffer, table = io.BytesIO(), _arrow(table)
+    with _parquet(buffer, table.schema) as writer:
+        writer.write_table(table)
     return buffer.getvalue()
 
 

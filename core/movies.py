@@ -629,8 +629,8 @@ class Catalogue:
     def ids(self, filters: Filters = NO_FILTERS) -> pa.Table:
         """Return movie_id and list_id of the films that have genres, in input order."""
         if self.file is not None:
-            films = pa.concat_tables(part.select(["movie_id", "list_id"]) for part in self.slices(filters))
-            return films.filter(films["list_id"].is_valid())
+            with self._light(filters) as cursor:
+                return bulk.ids(cursor, self.file)
         where, parameters = filters.where()
         return self._table(
             f"SELECT movie_id, list_id FROM movies WHERE list_id IS NOT NULL AND {where} ORDER BY row_id", parameters
@@ -694,9 +694,7 @@ class Catalogue:
     def slices(self, filters: Filters = NO_FILTERS) -> Iterator[pa.Table]:
         """Yield the rows of `rows` in parts, so that never all of them are in memory."""
         if self.file is not None:
-            if filters != NO_FILTERS:
-                raise ValueError("The films of a catalogue that was opened light cannot be filtered.")
-            with _cursor(self.connection, threading.TIMEOUT_MAX) as cursor:
+            with self._light(filters) as cursor:
                 yield from bulk.slices(cursor, self.file)
             return
         where, parameters = filters.where()
@@ -706,6 +704,14 @@ class Catalogue:
                 f"WHERE row_id >= ? AND row_id < ? AND {where} ORDER BY row_id",
                 [start, start + bulk.BATCH_ROWS, *parameters],
             )
+
+    @contextmanager
+    def _light(self, filters: Filters) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a cursor, without a limit, for films that are read from their file once more. Raises ValueError."""
+        if filters != NO_FILTERS:
+            raise ValueError("The films of a catalogue that was opened light cannot be filtered.")
+        with _cursor(self.connection, threading.TIMEOUT_MAX) as cursor:
+            yield cursor
 
     def _frame(
         self, sql: str, parameters: Sequence[Any], labels: IntArray | None = None, places: FloatArray | None = None

@@ -32,6 +32,7 @@ from core.recipe_json import RecipeError as RecipeError
 IntArray = NDArray[np.int64]
 
 DEFAULT_K = 12
+HASHED_FILMS = 1_000_000  # at a time
 FORMAT, VERSION = "genrescope recipe", 1
 LIBRARIES = ("numpy", "scikit-learn", "torch", "transformers")  # their versions can change vectors or labels
 MAX_BYTES, MAX_UNPACKED = 16_000_000, 32_000_000
@@ -161,11 +162,11 @@ def own_names(names: tuple[Name, ...]) -> tuple[OwnName, ...]:
 
 def films_of(catalogue: Catalogue, settings: Settings, labels: IntArray, limit: int | None = MAX_ENTRIES) -> Films:
     """Return which cluster each film under the filters is in; a line for each text if there are too many films."""
-    table = catalogue.ids(settings.filters)
-    rows = table["list_id"].to_numpy()
-    if limit is None or len(rows) <= limit:
-        return Films("film", table["movie_id"].combine_chunks(), labels[rows], np.ones(len(rows), dtype=np.int64))
-    n_movies = np.bincount(rows, minlength=len(labels))
+    n_movies = catalogue.weights(settings.filters)
+    if limit is None or n_movies.sum() <= limit:
+        table = catalogue.ids(settings.filters)
+        rows = table["list_id"].to_numpy()
+        return Films("film", table["movie_id"].combine_chunks(), labels[rows], np.broadcast_to(np.int64(1), len(rows)))
     here = np.flatnonzero(n_movies)
     return Films("text", pa.array([text_key(catalogue, row) for row in here.tolist()]), labels[here], n_movies[here])
 
@@ -181,14 +182,17 @@ def label_hash(films: Films) -> str:
     It is taken over the number of films, the lengths of their ids, the ids (UTF-8, in the order of their bytes) and
     the clusters in the same order; numbers are 64-bit, little-endian.
     """
-    ids = films.keys.cast(pa.large_string())
-    order = pc.array_sort_indices(ids)
-    text = ids.take(order)
-    lengths = pc.binary_length(text).to_numpy(zero_copy_only=False)
-    digest = hashlib.sha256(len(text).to_bytes(8, "little"))
-    digest.update(np.ascontiguousarray(lengths, dtype="<i8").tobytes())
-    digest.update(memoryview(text.buffers()[2] or b"")[: int(lengths.sum())])
-    digest.update(np.ascontiguousarray(films.labels[order.to_numpy()], dtype="<i8").tobytes())
+    order = pc.array_sort_indices(films.keys)
+    parts = [order[start : start + HASHED_FILMS] for start in range(0, len(order), HASHED_FILMS)]
+    lengths = pc.binary_length(films.keys)
+    digest = hashlib.sha256(len(order).to_bytes(8, "little"))
+    for part in parts:
+        digest.update(lengths.take(part).to_numpy().astype("<i8").tobytes())
+    for part in parts:
+        text = films.keys.take(part)
+        digest.update(memoryview(text.buffers()[2] or b"")[: pc.sum(pc.binary_length(text)).as_py()])
+    for part in parts:
+        digest.update(films.labels[part.to_numpy()].astype("<i8").tobytes())
     return digest.hexdigest()
 
 
