@@ -129,13 +129,18 @@ def _write_into(parts: Iterable[pa.Table | pd.DataFrame], file: IO[bytes], endin
 
 
 def _parquet(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
-    """Return a writer that looks for repeated values, and for the least and the greatest, where there are such."""
+    """Return a writer that looks for repeated values, and for the least and the greatest, where there are such.
+
+    The file has the texts of a column that is numbers of a dictionary here, and no word of the dictionary.
+    """
     repeated = [
         f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
         for field in schema
         if field.name not in UNIQUE
     ]
-    return pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=repeated, write_statistics=repeated)
+    return pq.ParquetWriter(
+        file, schema, compression="zstd", use_dictionary=repeated, write_statistics=repeated, store_schema=False
+    )
 
 
 def _ahead(parts: Iterable[pa.Table | pd.DataFrame]) -> Iterator[pa.Table | pd.DataFrame]:

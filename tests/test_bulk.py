@@ -45,9 +45,10 @@ def opened(path: Path) -> tuple[Catalogue, Catalogue, Catalogue]:
 
 
 def whole(catalogue: Catalogue) -> pa.Table:
-    return pa.concat_tables(
-        [part.cast(catalogue.rows().schema) if catalogue.file is None else part for part in catalogue.slices()]
-    )
+    schema = pa.schema(
+        [("movie_id", pa.string()), ("title", pa.string()), ("year", pa.int32()), ("genres", pa.list_(pa.string()))]
+    ).append(pa.field("list_id", pa.int32()))
+    return pa.concat_tables([part.cast(schema) for part in catalogue.slices()])
 
 
 @pytest.mark.parametrize("genres", [GENRES, TEXTS], ids=["lists", "texts"])
