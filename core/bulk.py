@@ -24,6 +24,7 @@ from core.sources.shapes import SAMPLE
 Int32 = NDArray[np.int32]
 
 BULK_ROWS = 1_000_000
+LIGHT_ROWS = 50_000  # from here on it is quicker where nothing but genres is asked for
 SLICE_ROWS = 1_000_000
 BATCH_ROWS = 200_000
 LEFT_OUT = ("writers", "cast")

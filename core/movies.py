@@ -815,8 +815,9 @@ def open_catalogue(
     """Read a catalogue into memory and close the database to files, settings and extensions.
 
     A query's rows are read instead of a file's; it may name the tables of a .duckdb file at `path`. A Parquet file of
-    `bulk_rows` films or more is compressed and loses some columns (`bulk.read`); where it is `light`, all but what
-    `weights`, `counts`, `ids` and `slices` need, and then nothing can be filtered. Raises core.sources.SourceError
+    `bulk_rows` films or more is compressed and loses some columns (`bulk.read`); where it is `light`, one of
+    `bulk.LIGHT_ROWS` loses all but what `weights`, `counts`, `ids` and `slices` need, and then nothing can be filtered.
+    Raises core.sources.SourceError
     with a sentence that names the file, row and column.
     """
     if query:
@@ -825,8 +826,10 @@ def open_catalogue(
     path = path or SHIPPED
 
     def read_file(connection: duckdb.DuckDBPyConnection) -> sources.Loaded:
+        if light and bulk.is_bulk(path, min(bulk_rows, bulk.LIGHT_ROWS)) and bulk.has_plain_rows(path):
+            return bulk.read(connection, path, light=True)
         if bulk.is_bulk(path, bulk_rows):
-            return bulk.read(connection, path, light=light and bulk.has_plain_rows(path))
+            return bulk.read(connection, path)
         return sources.read(connection, path)
 
     return _open(

@@ -142,6 +142,18 @@ def test_files_that_are_not_read_this_way(tmp_path: Path) -> None:
     assert not bulk.is_bulk(movies.SHIPPED)
 
 
+def test_the_command_line_reads_lightly_sooner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "films.parquet", [["Drama"], ["War"], ["Drama"]])
+    assert movies.open_catalogue(path, light=True).file is None
+    monkeypatch.setattr(bulk, "LIGHT_ROWS", 3)
+    assert movies.open_catalogue(path, light=True).file == path
+    assert movies.open_catalogue(path).file is None
+    numbered = write(tmp_path / "numbered.parquet", [["Drama"], ["War"], ["Drama"]], movie_id=[3, 2, 1])
+    catalogue = movies.open_catalogue(numbered, light=True)
+    assert catalogue.file is None
+    assert catalogue.left_out == ()
+
+
 def test_it_is_closed_to_the_outside(tmp_path: Path) -> None:
     path = write(tmp_path / "films.parquet", GENRES)
     for catalogue in opened(path)[1:]:

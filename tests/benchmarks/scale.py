@@ -69,7 +69,7 @@ Measured = TypeVar("Measured", bound=Point | Loss)
 
 
 def by_rows(folder: Path, sizes: Sequence[int]) -> Iterator[Point]:
-    """Run the command line on catalogues of so many films, three times where it has bounds; vectors are there before."""
+    """Run the command line on catalogues of so many films, several times where it has bounds; vectors are stored."""
     vectors, path = folder / "vectors", folder / "films.parquet"
     _stand_ins(movies.open_catalogue().genre_lists, VectorStore(vectors))
     for size in sizes:
@@ -214,10 +214,11 @@ def panel(points: Sequence[Point], title: str, axis: str) -> alt.Chart:
         for series, line in _lines(points).items()
         for point in line
     ]
+    sizes = sorted({value["size"] for value in values})
     chart = alt.Chart(alt.Data(values=values), title=title, width=420, height=240).mark_line(point=True)
     return chart.encode(
-        alt.X("size:Q", scale=alt.Scale(type="log"), title=axis),
-        alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="Processor seconds"),
+        alt.X("size:Q", scale=alt.Scale(type="log"), title=axis, axis=alt.Axis(values=sizes, format=",d")),
+        alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="Processor seconds", axis=alt.Axis(tickCount=6)),
         alt.Color("series:N", sort=None, title=None, legend=alt.Legend(labelLimit=300)),
     )
 
