@@ -856,7 +856,9 @@ def _open(
     threads: int,
 ) -> Catalogue:
     """Read films into a database in memory, then close it to the outside. Without a fingerprint, the films give it."""
-    connection = duckdb.connect(":memory:", config={**HARDENED, "memory_limit": memory_limit, "threads": threads})
+    config = {**HARDENED, "memory_limit": memory_limit, "threads": threads}
+    config["allocator_background_threads"] = True  # gives memory back while nothing is asked
+    connection = duckdb.connect(":memory:", config=config)
     beside = ThreadPoolExecutor(1, thread_name_prefix="fingerprint")
     try:
         # Where a query takes seconds, a bar would come between what the command line prints.

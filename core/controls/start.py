@@ -1,8 +1,10 @@
 """What the server does before its first visitor: have ready what the first page needs."""
 
+import ctypes
 import gc
 import logging
 import socket
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +24,7 @@ from core.stability import told
 
 logger = logging.getLogger(__name__)
 
+M_ARENA_MAX = -8  # of malloc.h
 COLLECT_SECONDS = 30.0  # a file that was made for a visitor is there to be fetched for as long, at least
 
 
@@ -70,11 +73,22 @@ def _listens(each: socket.socket) -> bool:
         return False
 
 
+def share_memory() -> None:
+    """Have all threads take memory from one heap, so that what one gives back serves the others.
+
+    The C library of most Linuxes (glibc) opens up to eight heaps a core, and each keeps what its threads once needed:
+    some 20 MB after a few visits.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_ARENA_MAX, 1)
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, object]]:
     """Prepare the first page beside the start of the server, which does not wait for it."""
     write_events()
     send_at_once()
+    share_memory()
     threading.Thread(target=prepare, name="prepare", daemon=True).start()
     yield {}
 

@@ -1,9 +1,13 @@
 """What the server has ready before its first visitor."""
 
+import ctypes
 import gc
 import importlib
 import logging
+import platform
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,3 +114,35 @@ def test_no_answer_waits_for_its_first_packet_to_be_confirmed() -> None:
         with server.accept()[0] as connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert not client.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+HEAPS = """if True:
+    import ctypes, sys, threading
+    from core.controls import start
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+    if sys.argv[1:]:
+        start.share_memory()
+    together = threading.Barrier(8)
+    threads = [threading.Thread(target=lambda: (libc.malloc(ctypes.c_size_t(1000)), together.wait())) for _ in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    out = ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w"))
+    libc.malloc_info(0, out)
+    libc.fclose(out)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps for threads")
+def test_threads_take_memory_from_one_heap() -> None:
+    def heaps(*arguments: str) -> int:
+        command = [sys.executable, "-c", HEAPS, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.count("<heap ")
+
+    assert heaps() > 8
+    assert heaps("shared") <= 2  # one may be from before
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
+    start.share_memory()
