@@ -24,7 +24,7 @@ from core.stability import told
 
 logger = logging.getLogger(__name__)
 
-M_ARENA_MAX = -8  # of malloc.h
+M_ARENA_MAX, HEAPS = -8, 2  # malloc.h has the first
 COLLECT_SECONDS = 30.0  # a file that was made for a visitor is there to be fetched for as long, at least
 
 
@@ -74,13 +74,13 @@ def _listens(each: socket.socket) -> bool:
 
 
 def share_memory() -> None:
-    """Have all threads take memory from one heap, so that what one gives back serves the others.
+    """Have all threads take memory from few heaps, so that what one gives back serves the others.
 
     The C library of most Linuxes (glibc) opens up to eight heaps a core, and each keeps what its threads once needed:
-    some 20 MB after a few visits.
+    with fifty visitors 760 MB instead of 650. With a single heap, threads wait for one another there.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_ARENA_MAX, 1)
+        libc.mallopt(M_ARENA_MAX, HEAPS)
 
 
 @asynccontextmanager

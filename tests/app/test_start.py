@@ -134,13 +134,13 @@ HEAPS = """if True:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has heaps for threads")
-def test_threads_take_memory_from_one_heap() -> None:
+def test_threads_take_memory_from_few_heaps() -> None:
     def heaps(*arguments: str) -> int:
         command = [sys.executable, "-c", HEAPS, *arguments]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.count("<heap ")
 
     assert heaps() > 8
-    assert heaps("shared") <= 2  # one may be from before
+    assert heaps("shared") <= start.HEAPS + 1  # one may be from before
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
