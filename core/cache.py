@@ -10,6 +10,7 @@ import functools
 import importlib
 import os
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -73,6 +74,7 @@ STAND_OUTS = ("directors", "countries", "languages")  # what a cluster may have 
 MAX_LISTS_AT_ONCE = 5000  # whose texts without each genre are encoded in one go
 COUNTED_MOVIES = 500_000  # from here on medians come from counts, made once for each filter and not for each k
 LOOK_AHEAD_SECONDS = 1.0  # in which no page must be drawn for a moment, or the next k is not prepared
+BUILDING_SECONDS = 2.0  # for which a browser that draws its first page has the processors to itself
 MAX_DISTANCES = 2048  # genre lists whose distances are kept: 32 MB
 
 # Arrow's own allocator keeps what it has freed: 40 MB in this process, for nothing.
@@ -444,29 +446,43 @@ def _recipe(_catalogue: Catalogue, fingerprint: str, settings: Settings) -> Reci
     return recipes.of(_catalogue, settings, found, encoder, dtype, facts.get("device"))
 
 
-def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA") -> None:
+def look_ahead(catalogue: Catalogue, settings: Settings, layout: str = "PCA", after: float = 0.0) -> None:
     """Cluster by the next k up and down in the background: the slider is mostly moved by little.
 
     One thread serves all visitors, and a new wish takes the place of those that wait. So it never uses more than one
-    core, and never works on what nobody looks at any more. While pages are being drawn all the time it does nothing.
+    core, and never works on what nobody looks at any more. While pages are being drawn all the time it does nothing,
+    nor in the first seconds (`after`).
     """
     if catalogue.private:
         return  # the thread would hold films that are to go with their session
     for wish in _wishes:
         wish.cancel()
+    _overtaken[0].set()
+    overtaken = _overtaken[0] = threading.Event()
+    start = time.monotonic() + after
     _wishes[:] = [
-        _ahead().submit(_tables_ahead, catalogue, dataclasses.replace(settings, n_clusters=k), layout, foreground())
+        _ahead().submit(
+            _tables_ahead,
+            catalogue,
+            dataclasses.replace(settings, n_clusters=k),
+            layout,
+            lambda: not overtaken.wait(max(0.0, start - time.monotonic())),
+            foreground(),
+        )
         for k in (settings.n_clusters + step for step in (1, -1, 2, -2))
         if clustering.MIN_CLUSTERS <= k <= clustering.MAX_CLUSTERS
     ]
 
 
-def _tables_ahead(catalogue: Catalogue, settings: Settings, layout: str, pages: Foreground) -> None:
-    if pages.give_way(LOOK_AHEAD_SECONDS):
+def _tables_ahead(
+    catalogue: Catalogue, settings: Settings, layout: str, still_wanted: Callable[[], bool], pages: Foreground
+) -> None:
+    if still_wanted() and pages.give_way(LOOK_AHEAD_SECONDS):
         tables(catalogue, settings, layout)
 
 
 _wishes: list[Future[Any]] = []
+_overtaken = [threading.Event()]  # that of the latest wishes: set when others take their place
 
 
 @st.cache_resource(show_spinner=False)

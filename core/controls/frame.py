@@ -170,10 +170,15 @@ def current() -> View:
 
 
 def look_ahead(settings: Settings) -> None:
-    """Prepare what the visitor is likely to ask for next; the frame calls this when the page has run."""
+    """Prepare what the visitor is likely to ask for next; the frame calls this when the page has run.
+
+    A visit's first page takes the browser, which often is on this machine, longer to build than the server to make.
+    """
     catalogue = cache.reading(settings)
+    after = 0.0 if st.session_state.get("built") else cache.BUILDING_SECONDS
+    st.session_state["built"] = True
     if len(catalogue.texts) <= cache.MAX_DISTANCES and cache.dtype_at_hand(catalogue, settings) is not None:
-        cache.look_ahead(catalogue, settings, st.session_state.get("map") or "PCA")
+        cache.look_ahead(catalogue, settings, st.session_state.get("map") or "PCA", after)
 
 
 def open_catalogue() -> Catalogue:

@@ -189,6 +189,12 @@ def clean_house() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def no_browser_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No browser is there whose first page the next k would have to wait for."""
+    monkeypatch.setattr(cache, "BUILDING_SECONDS", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def nothing_is_measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stability and seed agreement stay unknown, whatever other tests did, unless a test is marked `measured`."""
     if request.node.get_closest_marker("measured") is None:

@@ -684,3 +684,26 @@ def test_neighbours_of_k_are_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     cache._ahead().submit(lambda: None).result(30)
     assert prepared == [2, 3, 4, 5, 6]
     assert all(wish.exception() is None for wish in cache._wishes)
+
+
+def test_the_next_k_waits_until_the_first_page_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute is not over when the test is; a move of the slider has no need to wait for it."""
+    monkeypatch.setattr(cache, "BUILDING_SECONDS", 60.0)
+    prepared: list[int] = []
+    monkeypatch.setattr(cache, "tables", lambda catalogue, settings, layout: prepared.append(settings.n_clusters))
+    catalogue, settings = movies.open_catalogue(), Settings(encoder=BASELINE, n_clusters=5)
+    cache.look_ahead(catalogue, settings, after=cache.BUILDING_SECONDS)
+    assert not cache._wishes[0].done()
+    cache.look_ahead(catalogue, replace(settings, n_clusters=9))
+    cache._ahead().submit(int).result(30)
+    assert prepared == [10, 8, 11, 7]
+
+
+@pytest.mark.usefixtures("shipped")
+def test_only_the_first_page_of_a_visit_takes_a_browser_long_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(cache, "BUILDING_SECONDS", 60.0)
+    monkeypatch.setattr(cache, "look_ahead", lambda catalogue, settings, layout, after: waits.append(after))
+    visit = Visit(query={"encoder": BASELINE, "k": "5"})
+    visit.run()
+    assert waits == [60.0, 0.0]

@@ -143,6 +143,32 @@ def test_threads_take_memory_from_few_heaps() -> None:
     assert heaps("shared") <= start.HEAPS + 1  # one may be from before
 
 
+LARGE = """if True:
+    import ctypes, re, sys
+    from core.controls import start
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    if sys.argv[1:]:
+        start.share_memory()
+    libc.free(ctypes.c_void_p(libc.malloc(ctypes.c_size_t(start.LARGE_BYTES))))
+    class Blocks(ctypes.Structure):  # struct mallinfo2 of malloc.h
+        _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd u f uord ford keep".split()]
+    libc.mallinfo2.restype = Blocks
+    before = libc.mallinfo2().hblkhd
+    libc.malloc(ctypes.c_size_t(start.LARGE_BYTES))
+    print(libc.mallinfo2().hblkhd - before >= start.LARGE_BYTES)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc learns to keep large blocks")
+def test_large_arrays_go_back_to_the_system() -> None:
+    def apart(*arguments: str) -> str:
+        command = [sys.executable, "-c", LARGE, *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert (apart(), apart("shared")) == ("False", "True")
+
+
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace())
     start.share_memory()
